@@ -29,7 +29,8 @@ extern "C" {
 #define WW_PRINTF(fmt, args)
 #endif
 
-/* name, number (never reused), kind, text. Hundreds are per domain: general, transport, rpc, cluster, user. */
+/* name, number (never reused), kind, text. Hundreds are per domain: general, transport, rpc, cluster, user.
+ */
 #define WW_ERR_MAP(X)                                                                                        \
     X(ENOMEM, -1, OVERLOADED, "out of memory")                                                               \
     X(EBUDGET, -2, OVERLOADED, "budget exhausted")                                                           \
@@ -100,11 +101,12 @@ struct ww_diag {
     char text[252];
 };
 
-/* Fills `diag` (NULL allowed) and returns `code`, so that `return ww_diag_set(diag, WW_EINVAL, ...)` reads well. */
+/* Fills `diag` (NULL allowed) and returns `code`, so that `return ww_diag_set(diag, WW_EINVAL, ...)` reads
+ * well. */
 WW_API ww_err ww_diag_set(struct ww_diag *diag, ww_err code, const char *fmt, ...) WW_PRINTF(3, 4);
 
-/* The one allocator of the process. `resize(ctx, NULL, n)` allocates, `resize(ctx, p, 0)` frees and returns NULL.
- * Set it before anything is allocated, from one thread; NULL restores the C library's. */
+/* The one allocator of the process. `resize(ctx, NULL, n)` allocates, `resize(ctx, p, 0)` frees and returns
+ * NULL. Set it before anything is allocated, from one thread; NULL restores the C library's. */
 struct ww_allocator {
     void *(*resize)(void *ctx, void *old, size_t size);
     void *ctx;

@@ -1,5 +1,6 @@
-/* base/budget.h — what a peer may make us hold. Every reservation is charged to all ancestors (stream, connection, peer,
- * node) or to none. Exhaustion is an answer (overloaded, a closed window, a reset), never growth. */
+/* base/budget.h — what a peer may make us hold. Every reservation is charged to all ancestors (stream,
+ * connection, peer, node) or to none. Exhaustion is an answer (overloaded, a closed window, a reset), never
+ * growth. */
 #ifndef WW_BASE_BUDGET_H
 #define WW_BASE_BUDGET_H
 

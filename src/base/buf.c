@@ -21,7 +21,8 @@ ww_err ww_buf_reserve(struct ww_buf *b, size_t n, uint8_t **ret_room)
     if (n > b->max || len > b->max - n)
         return WW_ELIMIT;
     if (b->capacity - b->tail < n || !b->mem) {
-        /* Sliding down is worth it only when it frees at least half: otherwise a long queue would be moved often. */
+        /* Sliding down is worth it only when it frees at least half: otherwise a long queue would be moved
+         * often. */
         if (b->mem && b->capacity - len >= n && b->head >= len) {
             memmove(b->mem, b->mem + b->head, len);
         } else {

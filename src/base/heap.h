@@ -7,7 +7,7 @@
 
 struct ww_heap_node {
     struct ww_heap_node *child, *next, *prev; /* prev: left sibling, or the parent of a first child */
-    uint64_t key, order;                      /* order breaks ties, so that equal keys come out first in, first out */
+    uint64_t key, order; /* order breaks ties, so that equal keys come out first in, first out */
 };
 
 struct ww_heap {

@@ -70,6 +70,7 @@ static inline void ww_list_splice_back(struct ww_list *to, struct ww_list *from)
 #define WW_LIST_FOR(it, l) for (struct ww_list *it = (l)->next; it != (l); it = it->next)
 /* The current node may be removed inside the loop. */
 #define WW_LIST_FOR_SAFE(it, l)                                                                              \
-    for (struct ww_list *it = (l)->next, *it##_next = it->next; it != (l); it = it##_next, it##_next = it->next)
+    for (struct ww_list *it = (l)->next, *it##_next = it->next; it != (l);                                   \
+         it = it##_next, it##_next = it->next)
 
 #endif

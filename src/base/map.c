@@ -1,6 +1,7 @@
 #include "base/map.h"
 
-/* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF", with 1 compression and 3 final rounds). */
+/* SipHash-1-3 (Aumasson, Bernstein: "SipHash: a fast short-input PRF", with 1 compression and 3 final
+ * rounds). */
 #define ROTL(x, b) (((x) << (b)) | ((x) >> (64 - (b))))
 #define SIP_ROUND                                                                                            \
     do {                                                                                                     \

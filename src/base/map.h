@@ -1,5 +1,5 @@
-/* base/map.h — intrusive hash map keyed by bytes. Chained, power-of-two buckets, SipHash-1-3 with a secret seed,
- * so that a peer who chooses keys cannot choose collisions. The map owns only its bucket array. */
+/* base/map.h — intrusive hash map keyed by bytes. Chained, power-of-two buckets, SipHash-1-3 with a secret
+ * seed, so that a peer who chooses keys cannot choose collisions. The map owns only its bucket array. */
 #ifndef WW_BASE_MAP_H
 #define WW_BASE_MAP_H
 

@@ -1,5 +1,6 @@
-/* base/pb.h — Protocol Buffers wire format (protobuf.dev/programming-guides/encoding): a cursor over fields and an
- * appender. The messages of libp2p are few and small; zero-copy views over them beat generated structs with fixed arrays. */
+/* base/pb.h — Protocol Buffers wire format (protobuf.dev/programming-guides/encoding): a cursor over fields
+ * and an appender. The messages of libp2p are few and small; zero-copy views over them beat generated structs
+ * with fixed arrays. */
 #ifndef WW_BASE_PB_H
 #define WW_BASE_PB_H
 
@@ -20,8 +21,8 @@ struct ww_pb_field {
     struct ww_bytes bytes; /* BYTES: a view into the input */
 };
 
-/* Takes the next field off the front of `in`. 1: got one, 0: end of message, WW_EPROTO / WW_ETRUNC: malformed.
- * Groups (wire types 3 and 4) are refused. */
+/* Takes the next field off the front of `in`. 1: got one, 0: end of message, WW_EPROTO / WW_ETRUNC:
+ * malformed. Groups (wire types 3 and 4) are refused. */
 WW_MUST_USE ww_err ww_pb_next(struct ww_bytes *in, struct ww_pb_field *ret_field);
 
 WW_MUST_USE ww_err ww_pb_put_varint(struct ww_buf *out, uint32_t number, uint64_t value);

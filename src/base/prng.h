@@ -10,7 +10,8 @@ struct ww_prng {
 };
 
 void ww_prng_init(struct ww_prng *p, uint64_t seed);
-/* An independent stream named by `name`, without drawing from `parent`: a new user does not shift the others. */
+/* An independent stream named by `name`, without drawing from `parent`: a new user does not shift the others.
+ */
 void ww_prng_split(const struct ww_prng *parent, const char *name, uint64_t index, struct ww_prng *ret);
 uint64_t ww_prng_u64(struct ww_prng *p);
 /* Uniform in [0, bound); bound > 0. */

@@ -1,4 +1,5 @@
-/* base/slab.h — an immutable, reference-counted payload: one copy for all receivers of a fan-out. Single-threaded. */
+/* base/slab.h — an immutable, reference-counted payload: one copy for all receivers of a fan-out.
+ * Single-threaded. */
 #ifndef WW_BASE_SLAB_H
 #define WW_BASE_SLAB_H
 

@@ -1,4 +1,5 @@
-/* base/slots.h — generational ids: domains refer to each other's objects by id, and a stale id finds nothing. */
+/* base/slots.h — generational ids: domains refer to each other's objects by id, and a stale id finds nothing.
+ */
 #ifndef WW_BASE_SLOTS_H
 #define WW_BASE_SLOTS_H
 

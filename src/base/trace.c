@@ -42,7 +42,11 @@ static ww_err put_number(struct ww_buf *out, const struct ww_trace_val *v)
 static size_t utf8_len(struct ww_bytes t)
 {
     uint8_t c = t.ptr[0];
-    size_t n = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 0;
+    size_t n = c < 0x80         ? 1
+        : c >= 0xc2 && c < 0xe0 ? 2
+        : c >= 0xe0 && c < 0xf0 ? 3
+        : c >= 0xf0 && c < 0xf5 ? 4
+                                : 0;
     if (n == 0 || t.len < n)
         return 0;
     for (size_t i = 1; i < n; i++) {

@@ -1,5 +1,5 @@
-/* base/trace.h — declared trace events. Libraries emit them and never log; node, cli and the simulator print them.
- * base/trace.def holds one line an event: identifier, module, name, field names in order. */
+/* base/trace.h — declared trace events. Libraries emit them and never log; node, cli and the simulator print
+ * them. base/trace.def holds one line an event: identifier, module, name, field names in order. */
 #ifndef WW_BASE_TRACE_H
 #define WW_BASE_TRACE_H
 
@@ -32,7 +32,8 @@ struct ww_trace_val {
 };
 
 struct ww_trace {
-    void (*emit)(struct ww_trace *t, enum ww_trace_event event, const struct ww_trace_val *vals, size_t count);
+    void (*emit)(
+        struct ww_trace *t, enum ww_trace_event event, const struct ww_trace_val *vals, size_t count);
 };
 
 static inline struct ww_trace_val ww_tv_u64(uint64_t v)

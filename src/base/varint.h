@@ -1,5 +1,6 @@
 /* base/varint.h — unsigned LEB128. Two dialects that must not be mixed up:
- * multiformats (minimal encoding demanded, at most 9 bytes, 63 bits) and protobuf (10 bytes, 64 bits, padding allowed). */
+ * multiformats (minimal encoding demanded, at most 9 bytes, 63 bits) and protobuf (10 bytes, 64 bits, padding
+ * allowed). */
 #ifndef WW_BASE_VARINT_H
 #define WW_BASE_VARINT_H
 
@@ -8,7 +9,8 @@
 #define WW_UVARINT_MAX_BYTES 9
 #define WW_PB_VARINT_MAX_BYTES 10
 
-/* Number of bytes written to `out`, which must have room for WW_PB_VARINT_MAX_BYTES. Minimal, so valid in both. */
+/* Number of bytes written to `out`, which must have room for WW_PB_VARINT_MAX_BYTES. Minimal, so valid in
+ * both. */
 static inline size_t ww_varint_encode(uint64_t v, uint8_t *out)
 {
     size_t n = 0;
@@ -28,7 +30,8 @@ static inline size_t ww_varint_size(uint64_t v)
     return n;
 }
 
-/* Both: bytes used (> 0), WW_ETRUNC when `in` ends inside the number, WW_EPROTO when it is not well formed. */
+/* Both: bytes used (> 0), WW_ETRUNC when `in` ends inside the number, WW_EPROTO when it is not well formed.
+ */
 WW_MUST_USE static inline ww_err ww_uvarint_decode(struct ww_bytes in, uint64_t *ret_value)
 {
     uint64_t v = 0;

@@ -122,12 +122,14 @@ static void prng_streams_are_independent(void **state)
 static void trace_prints(void **state)
 {
     WW_UNUSED(state);
-    const struct ww_trace_val vals[] = {ww_tv_str("12D3"), ww_tv_hex(WW_BYTES_LIT("\x01\xff")), ww_tv_str("a b\"\n")};
+    const struct ww_trace_val vals[] = {
+        ww_tv_str("12D3"), ww_tv_hex(WW_BYTES_LIT("\x01\xff")), ww_tv_str("a b\"\n")};
     struct ww_buf out;
     ww_buf_init(&out, 1024);
     assert_ok(ww_trace_format_text(&out, WW_TR_CLUSTER_JOIN, vals, 3));
     assert_ok(ww_buf_append_byte(&out, 0));
-    assert_string_equal((char *)ww_buf_data(&out), "cluster.join peer=12D3 server=01ff host=\"a b\\\"\\u000a\"");
+    assert_string_equal(
+        (char *)ww_buf_data(&out), "cluster.join peer=12D3 server=01ff host=\"a b\\\"\\u000a\"");
     ww_buf_clear(&out);
     assert_ok(ww_trace_format_json(&out, WW_TR_CLUSTER_JOIN, vals, 3));
     assert_ok(ww_buf_append_byte(&out, 0));

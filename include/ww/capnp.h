@@ -1,0 +1,644 @@
+/* ww/capnp.h — Cap'n Proto messages: read in place, build in place, frame, pack.
+ *
+ * The model
+ *   A `struct ww_msg` is a message: segments of words, and a table of capabilities beside them. It is either
+ * built here (ww_msg_root_builder) or opened over received bytes (ww_msg_open), and both kinds are read the
+ * same way. Everything inside a message is a view, passed by value and never freed: ww_pr / ww_pb   a pointer
+ * (an AnyPointer field, a list element, the root)   reader / builder ww_sr / ww_sb   a struct ww_lr / ww_lb
+ * a list A view is valid until its message is reset, reopened or finished; a reader's bytes are the received
+ * bytes, so these must live as long. The code generator wraps these in one type per schema struct, with named
+ * accessors.
+ *
+ * Errors are sticky
+ *   Accessors are total: whatever the bytes are, they return a usable value, and malformed input reads as the
+ * default while the message latches the first error. Builders never return NULL: when memory or a limit is
+ * out, writes go nowhere and the message latches the error. Do the work, then check ww_msg_err() once.
+ *
+ * Ownership
+ *   A message owns the memory that it allocates and one reference for each entry of its capability table;
+ * capabilities handed out by getters are borrowed. A `struct ww_msg` must not be moved or copied: views point
+ * into it.
+ *
+ * Text is a `struct ww_bytes` whose ptr[len] is 0. Text and Data of a null pointer are the empty view;
+ * ww_pr_is_null tells null from empty. Offsets of scalars are in units of their own size, booleans in bits,
+ * as in schema.capnp.
+ *
+ * Source: capnproto.org/encoding.html.
+ */
+#ifndef WW_CAPNP_H
+#define WW_CAPNP_H
+
+#include <string.h>
+
+#include "ww/base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct ww_cap; /* defined by ww/rpc.h; opaque here */
+struct ww_msg;
+
+/* How a message counts references to the capabilities in its table. */
+struct ww_cap_ops {
+    void (*ref)(struct ww_cap *cap);
+    void (*unref)(struct ww_cap *cap);
+};
+
+/* What opening a message allows. NULL in calls means ww_msg_limits_default. */
+struct ww_msg_limits {
+    uint64_t words;     /* of the whole message, checked before anything is allocated */
+    uint64_t traversal; /* words that readers may visit; 0: max(8 * size, 64 Ki), at most `words` */
+    uint32_t segments;
+    uint8_t depth; /* pointers from the root to the innermost object */
+};
+WW_API extern const struct ww_msg_limits ww_msg_limits_default; /* 8 Mi words, derived, 512, 64 */
+
+/* A segment. `msg` NULL: a constant of generated code, trusted and never charged. */
+struct ww_seg {
+    struct ww_msg *msg;
+    uint8_t *data;
+    uint32_t used;     /* words that exist */
+    uint32_t capacity; /* words that fit */
+    uint32_t id;
+};
+
+struct ww_msg {
+    struct ww_seg seg0;
+    struct ww_seg **more; /* segments 1 and up */
+    uint32_t seg_count;   /* 0: nothing built or opened yet */
+    uint32_t more_capacity;
+    ww_err err;
+    bool reading;
+    bool more_owned; /* the segments in `more` were allocated one by one, by the builder */
+    uint8_t depth;
+    uint64_t budget;    /* words that readers may still visit */
+    uint64_t words;     /* built so far */
+    uint64_t max_words; /* a builder's limit */
+    uint32_t hint;      /* words of the first segment */
+    uint32_t cap_count;
+    uint32_t cap_capacity;
+    struct ww_cap **caps;
+    const struct ww_cap_ops *cap_ops;
+    uint8_t *mem; /* of the first segment, or of an opened copy; kept over resets */
+    size_t mem_bytes;
+    bool mem_given;
+    struct ww_seg *read_segs; /* segments 1 and up of an opened message */
+};
+
+struct ww_pr {
+    const struct ww_seg *seg;
+    const uint8_t *at; /* the pointer word, never NULL in a view made by this library */
+    uint8_t depth;     /* pointers that may still be followed */
+};
+
+struct ww_sr {
+    const struct ww_seg *seg;
+    const uint8_t *data; /* data section; the pointer section follows it */
+    uint32_t data_bytes;
+    uint16_t ptrs;
+    uint8_t depth;
+};
+
+struct ww_lr {
+    const struct ww_seg *seg;
+    const uint8_t *data; /* of element 0 */
+    uint32_t count;
+    uint32_t step;       /* bytes from element to element; 0 for void and bits */
+    uint32_t data_bytes; /* of an element's data section */
+    uint16_t ptrs;       /* of an element */
+    uint8_t elem;        /* enum ww_elem, as on the wire */
+    uint8_t depth;
+};
+
+struct ww_pb {
+    struct ww_seg *seg;
+    uint8_t *at; /* NULL: writes go nowhere */
+};
+
+struct ww_sb {
+    struct ww_seg *seg;
+    uint8_t *data;
+    uint32_t data_bytes;
+    uint16_t ptrs;
+};
+
+struct ww_lb {
+    struct ww_seg *seg;
+    uint8_t *data;
+    uint32_t count;
+    uint32_t step;
+    uint32_t data_bytes;
+    uint16_t ptrs;
+    uint8_t elem;
+};
+
+/* Element sizes, numbered as on the wire. */
+enum ww_elem {
+    WW_ELEM_VOID = 0,
+    WW_ELEM_BIT = 1,
+    WW_ELEM_BYTE = 2,
+    WW_ELEM_TWO = 3,
+    WW_ELEM_FOUR = 4,
+    WW_ELEM_EIGHT = 5,
+    WW_ELEM_PTR = 6,
+    WW_ELEM_STRUCT = 7,
+};
+
+enum ww_ptr_kind { WW_PTR_NULL, WW_PTR_STRUCT, WW_PTR_LIST, WW_PTR_CAP, WW_PTR_BAD };
+
+/* ---- messages */
+
+/* Ready to build or to open; allocates nothing. `cap_ops` may be NULL for messages that carry no
+ * capabilities. */
+WW_API void ww_msg_init(struct ww_msg *m, const struct ww_cap_ops *cap_ops);
+/* The first segment is built in the caller's memory (any alignment, 8 bytes of it for the frame header; at
+ * least 24 bytes); more segments come from the heap. */
+WW_API void ww_msg_init_mem(struct ww_msg *m, const struct ww_cap_ops *cap_ops, void *mem, size_t bytes);
+/* Drops content and capabilities, keeps the memory of the first segment: the steady state allocates nothing.
+ * A message that needed more segments gets one larger first segment the next time. */
+WW_API void ww_msg_reset(struct ww_msg *m);
+WW_API void ww_msg_fini(struct ww_msg *m);
+/* Size of the first segment in words, including the root pointer; before the first use after init or reset.
+ */
+WW_API void ww_msg_hint(struct ww_msg *m, uint32_t words);
+
+static inline ww_err ww_msg_err(const struct ww_msg *m)
+{
+    return m->err;
+}
+
+/* Latches the first error. */
+static inline void ww_msg_fail(struct ww_msg *m, ww_err err)
+{
+    if (m && m->err == 0)
+        m->err = err;
+}
+
+/* Opens received bytes for reading, in place: `frame` is a whole message with its segment table
+ * (ww_frame_check); trailing bytes are ignored. Drops what `m` held. On failure `m` is empty. */
+WW_API WW_MUST_USE ww_err ww_msg_open(
+    struct ww_msg *m, struct ww_bytes frame, const struct ww_msg_limits *lim);
+/* The same over a copy that the message owns. */
+WW_API WW_MUST_USE ww_err ww_msg_open_copy(
+    struct ww_msg *m, struct ww_bytes frame, const struct ww_msg_limits *lim);
+/* The same over segments without a table; each a multiple of 8 bytes. */
+WW_API WW_MUST_USE ww_err ww_msg_open_segs(
+    struct ww_msg *m, const struct ww_bytes *segs, size_t seg_count, const struct ww_msg_limits *lim);
+
+/* The root pointer. The builder's makes the first segment on first use. */
+WW_API struct ww_pr ww_msg_root(struct ww_msg *m);
+WW_API struct ww_pb ww_msg_root_builder(struct ww_msg *m);
+
+static inline uint32_t ww_msg_seg_count(const struct ww_msg *m)
+{
+    return m->seg_count;
+}
+
+/* The used words of segment `id`; empty when there is none. */
+WW_API struct ww_bytes ww_msg_seg(const struct ww_msg *m, uint32_t id);
+
+/* ---- capability table: what capability pointers index */
+
+static inline uint32_t ww_msg_cap_count(const struct ww_msg *m)
+{
+    return m->cap_count;
+}
+
+/* Borrowed; NULL out of range and for slots that were cleared. */
+static inline struct ww_cap *ww_msg_cap(const struct ww_msg *m, uint32_t index)
+{
+    return index < m->cap_count ? m->caps[index] : NULL;
+}
+
+/* Appends one reference (NULL allowed) and returns its index; UINT32_MAX and a latched error when it cannot.
+ */
+WW_API uint32_t ww_msg_cap_add(struct ww_msg *m, struct ww_cap *cap);
+/* Drops the table and makes `count` empty slots, for the caller to fill with references that the message then
+ * owns. NULL with a latched error when memory is out; a valid pointer for 0. The slots stay put until the
+ * next change. */
+WW_API struct ww_cap **ww_msg_cap_slots(struct ww_msg *m, uint32_t count);
+
+/* ---- frames: segment table and segments, as on a stream */
+
+/* 0: `in` begins with a whole frame, of *ret_bytes bytes. WW_EAGAIN: at least *ret_bytes bytes are needed to
+ * know more (exact once the table is there). Else the frame is refused; nothing depends on memory here. */
+WW_API WW_MUST_USE ww_err ww_frame_check(
+    struct ww_bytes in, const struct ww_msg_limits *lim, uint64_t *ret_bytes);
+
+/* Bytes of the framed message; a message without a root is framed with a null one. */
+WW_API size_t ww_msg_frame_bytes(struct ww_msg *m);
+/* The frame as one view when the message was built here in one segment: no copy. Otherwise ptr is NULL. Valid
+ * until the message changes. */
+WW_API struct ww_bytes ww_msg_frame(struct ww_msg *m);
+/* Writes exactly ww_msg_frame_bytes(m) bytes. */
+WW_API void ww_msg_frame_write(struct ww_msg *m, uint8_t *out);
+/* Segment table only; `out` holds ww_frame_table_bytes(m) bytes: followed by the segments it is a frame, for
+ * writev. */
+WW_API size_t ww_frame_table_bytes(const struct ww_msg *m);
+WW_API void ww_frame_table_write(const struct ww_msg *m, uint8_t *out);
+
+/* Cuts a stream into frames, whatever the pieces it arrives in. Memory grows with the bytes that came, never
+ * with what a header claims. */
+struct ww_frame_in {
+    struct ww_msg_limits lim;
+    bool packed;
+    uint8_t unpack_state; /* between bytes of the packed stream */
+    uint8_t unpack_tag;
+    uint8_t unpack_bit;
+    uint32_t unpack_run; /* words of the current run still to come */
+    ww_err err;          /* a broken stream stays broken */
+    uint8_t *mem;
+    size_t len, capacity;
+    uint64_t need; /* bytes of the frame as far as known */
+};
+WW_API void ww_frame_in_init(struct ww_frame_in *in, bool packed, const struct ww_msg_limits *lim);
+WW_API void ww_frame_in_fini(struct ww_frame_in *in);
+/* Consumes from the front of *chunk. 0: a whole frame, unpacked, is in *ret_frame, valid until the next call
+ * and as long as the chunk's memory; call again with what is left of the chunk. WW_EAGAIN: the chunk is used
+ * up. Else: the stream is broken for good. */
+WW_API WW_MUST_USE ww_err ww_frame_in_feed(
+    struct ww_frame_in *in, struct ww_bytes *chunk, struct ww_bytes *ret_frame);
+/* True at a frame boundary, where an end of the stream is clean. */
+WW_API bool ww_frame_in_idle(const struct ww_frame_in *in);
+
+/* ---- packing */
+
+/* The most bytes that `len` bytes can pack to. */
+WW_API size_t ww_pack_bound(size_t len);
+/* Packs whole words (len a multiple of 8); `out` holds ww_pack_bound(len) bytes. Returns the bytes written.
+ * The result is byte for byte that of the reference implementation. */
+WW_API size_t ww_pack(struct ww_bytes words, uint8_t *out);
+/* Unpacks into exactly `out_len` bytes or fails. */
+WW_API WW_MUST_USE ww_err ww_unpack(struct ww_bytes packed, uint8_t *out, size_t out_len);
+/* The size that `packed` unpacks to; refuses more than `max_bytes`. */
+WW_API WW_MUST_USE ww_err ww_unpacked_bytes(struct ww_bytes packed, uint64_t max_bytes, uint64_t *ret_bytes);
+/* The framed message packed: table and segments are packed one by one, as peers expect. `out` holds
+ * ww_msg_pack_bound(m) bytes. Returns the bytes written. */
+WW_API size_t ww_msg_pack_bound(struct ww_msg *m);
+WW_API size_t ww_msg_pack(struct ww_msg *m, uint8_t *out);
+/* Opens one packed frame as a message that owns its unpacked bytes; no bytes may follow. */
+WW_API WW_MUST_USE ww_err ww_msg_open_packed(
+    struct ww_msg *m, struct ww_bytes packed, const struct ww_msg_limits *lim);
+
+/* ---- whole trees */
+
+/* Value equality without a schema: missing and zero trailing fields are equal, capabilities compare by
+ * identity. Latches an error on malformed input and then returns false. */
+WW_API bool ww_pr_equal(struct ww_pr a, struct ww_pr b);
+/* Canonical form of a struct or list (capnproto.org/encoding.html#canonicalization): one segment without a
+ * table, to be hashed or signed. Replaces what `to` held; ww_msg_seg(to, 0) are the bytes. WW_EINVAL when
+ * there are capabilities. */
+WW_API WW_MUST_USE ww_err ww_msg_canonicalize(struct ww_msg *to, struct ww_pr from);
+WW_API bool ww_msg_is_canonical(struct ww_msg *m);
+
+/* ---- loads and stores, little-endian at any alignment */
+
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#error "ww/capnp.h: loads and stores assume a little-endian machine"
+#endif
+
+#define WW_CAPNP_SCALAR_(bits)                                                                               \
+    static inline uint##bits##_t ww_load##bits##_(const uint8_t *p)                                          \
+    {                                                                                                        \
+        uint##bits##_t v;                                                                                    \
+        memcpy(&v, p, sizeof v);                                                                             \
+        return v;                                                                                            \
+    }                                                                                                        \
+    static inline void ww_store##bits##_(uint8_t *p, uint##bits##_t v)                                       \
+    {                                                                                                        \
+        memcpy(p, &v, sizeof v);                                                                             \
+    }
+WW_CAPNP_SCALAR_(8)
+WW_CAPNP_SCALAR_(16)
+WW_CAPNP_SCALAR_(32)
+WW_CAPNP_SCALAR_(64)
+#undef WW_CAPNP_SCALAR_
+
+static inline float ww_f32_of(uint32_t bits)
+{
+    float v;
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+static inline double ww_f64_of(uint64_t bits)
+{
+    double v;
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+static inline uint32_t ww_f32_bits(float v)
+{
+    uint32_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    return bits;
+}
+
+static inline uint64_t ww_f64_bits(double v)
+{
+    uint64_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    return bits;
+}
+
+/* A C string as Text or Data; NULL gives the null view. */
+static inline struct ww_bytes ww_text(const char *str)
+{
+    struct ww_bytes b = {(const uint8_t *)str, str ? strlen(str) : 0};
+    return b;
+}
+
+/* Text of this library as a C string. Never NULL. */
+static inline const char *ww_cstr(struct ww_bytes text)
+{
+    return text.ptr ? (const char *)text.ptr : "";
+}
+
+/* ---- out-of-line parts of the accessors below */
+
+WW_API extern const uint8_t ww_capnp_null_[8];
+WW_API struct ww_sr ww_read_struct_(const struct ww_seg *seg, const uint8_t *at, uint8_t depth);
+WW_API struct ww_lr ww_read_list_(
+    const struct ww_seg *seg, const uint8_t *at, uint8_t depth, enum ww_elem want);
+WW_API struct ww_bytes ww_read_blob_(const struct ww_seg *seg, const uint8_t *at, bool text);
+WW_API struct ww_cap *ww_read_cap_(const struct ww_seg *seg, const uint8_t *at);
+
+/* ---- pointer readers */
+
+static inline bool ww_pr_is_null(struct ww_pr p)
+{
+    return ww_load64_(p.at) == 0;
+}
+
+/* What the pointer leads to; WW_PTR_BAD latches. Costs nothing of the budget. */
+WW_API enum ww_ptr_kind ww_pr_kind(struct ww_pr p);
+
+/* Null reads as the empty struct. */
+static inline struct ww_sr ww_pr_struct(struct ww_pr p)
+{
+    struct ww_sr none = {p.seg, ww_capnp_null_, 0, 0, 0};
+    return ww_load64_(p.at) == 0 ? none : ww_read_struct_(p.seg, p.at, p.depth);
+}
+
+/* A list read as elements of kind `want`, under the upgrade rules; null reads as the empty list. */
+static inline struct ww_lr ww_pr_list(struct ww_pr p, enum ww_elem want)
+{
+    struct ww_lr none = {p.seg, ww_capnp_null_, 0, 0, 0, 0, (uint8_t)want, 0};
+    return ww_load64_(p.at) == 0 ? none : ww_read_list_(p.seg, p.at, p.depth, want);
+}
+
+/* A list as it is, for tools that have no schema. */
+WW_API struct ww_lr ww_pr_list_any(struct ww_pr p);
+
+static inline struct ww_bytes ww_pr_text(struct ww_pr p)
+{
+    struct ww_bytes none = {ww_capnp_null_, 0};
+    return ww_load64_(p.at) == 0 ? none : ww_read_blob_(p.seg, p.at, true);
+}
+
+static inline struct ww_bytes ww_pr_data(struct ww_pr p)
+{
+    struct ww_bytes none = {ww_capnp_null_, 0};
+    return ww_load64_(p.at) == 0 ? none : ww_read_blob_(p.seg, p.at, false);
+}
+
+/* Borrowed from the message's table; NULL for null. */
+static inline struct ww_cap *ww_pr_cap(struct ww_pr p)
+{
+    return ww_load64_(p.at) == 0 ? NULL : ww_read_cap_(p.seg, p.at);
+}
+
+/* The root of a constant word image (generated code). */
+static inline struct ww_pr ww_pr_const(const struct ww_seg *seg)
+{
+    struct ww_pr p = {seg, seg->data, 64};
+    return p;
+}
+
+/* `p`, or the root of the constant when `p` is null: defaults of pointer fields. */
+static inline struct ww_pr ww_pr_or(struct ww_pr p, const struct ww_seg *deflt)
+{
+    return ww_load64_(p.at) == 0 ? ww_pr_const(deflt) : p;
+}
+
+/* ---- struct readers: a field that the sender did not have reads as zero bits */
+
+#define WW_CAPNP_SR_(bits)                                                                                   \
+    static inline uint##bits##_t ww_sr_u##bits(struct ww_sr s, uint32_t offset)                              \
+    {                                                                                                        \
+        return ((uint64_t)offset + 1) * (bits / 8) <= s.data_bytes                                           \
+            ? ww_load##bits##_(s.data + (size_t)offset * (bits / 8))                                         \
+            : 0;                                                                                             \
+    }
+WW_CAPNP_SR_(8)
+WW_CAPNP_SR_(16)
+WW_CAPNP_SR_(32)
+WW_CAPNP_SR_(64)
+#undef WW_CAPNP_SR_
+
+static inline bool ww_sr_bool(struct ww_sr s, uint32_t offset)
+{
+    return offset / 8 < s.data_bytes && (s.data[offset / 8] >> (offset % 8) & 1);
+}
+
+static inline struct ww_pr ww_sr_ptr(struct ww_sr s, uint32_t index)
+{
+    struct ww_pr p = {s.seg, ww_capnp_null_, s.depth};
+    if (index < s.ptrs)
+        p.at = s.data + s.data_bytes + (size_t)index * 8;
+    return p;
+}
+
+static inline bool ww_sr_has(struct ww_sr s, uint32_t index)
+{
+    return !ww_pr_is_null(ww_sr_ptr(s, index));
+}
+
+/* For a union's member: the pointer when the discriminant at `tag_offset` (16-bit units) is `tag`, else null.
+ */
+static inline struct ww_pr ww_sr_ptr_if(struct ww_sr s, uint32_t tag_offset, uint16_t tag, uint32_t index)
+{
+    return ww_sr_ptr(s, ww_sr_u16(s, tag_offset) == tag ? index : UINT32_MAX);
+}
+
+/* ---- list readers: out of range reads as zero bits */
+
+#define WW_CAPNP_LR_(bits)                                                                                   \
+    static inline uint##bits##_t ww_lr_u##bits(struct ww_lr l, uint32_t i)                                   \
+    {                                                                                                        \
+        return i < l.count && l.data_bytes >= bits / 8 ? ww_load##bits##_(l.data + (size_t)i * l.step) : 0;  \
+    }
+WW_CAPNP_LR_(8)
+WW_CAPNP_LR_(16)
+WW_CAPNP_LR_(32)
+WW_CAPNP_LR_(64)
+#undef WW_CAPNP_LR_
+
+static inline bool ww_lr_bool(struct ww_lr l, uint32_t i)
+{
+    return i < l.count && l.elem == WW_ELEM_BIT && (l.data[i / 8] >> (i % 8) & 1);
+}
+
+static inline struct ww_sr ww_lr_struct(struct ww_lr l, uint32_t i)
+{
+    struct ww_sr s = {l.seg, ww_capnp_null_, 0, 0, 0};
+    if (i < l.count) {
+        s.data = l.data + (size_t)i * l.step;
+        s.data_bytes = l.data_bytes;
+        s.ptrs = l.ptrs;
+        s.depth = l.depth;
+    }
+    return s;
+}
+
+static inline struct ww_pr ww_lr_ptr(struct ww_lr l, uint32_t i)
+{
+    struct ww_pr p = {l.seg, ww_capnp_null_, l.depth};
+    if (i < l.count && l.ptrs > 0)
+        p.at = l.data + (size_t)i * l.step + l.data_bytes;
+    return p;
+}
+
+/* ---- pointer builders. Setting or initializing drops what the pointer led to. */
+
+static inline struct ww_pr ww_pb_reader(struct ww_pb p)
+{
+    struct ww_pr r = {p.seg, p.at ? p.at : ww_capnp_null_, 64};
+    return r;
+}
+
+static inline bool ww_pb_is_null(struct ww_pb p)
+{
+    return !p.at || ww_load64_(p.at) == 0;
+}
+
+/* A new struct of zero bits. */
+WW_API struct ww_sb ww_pb_init_struct(struct ww_pb p, uint16_t data_words, uint16_t ptrs);
+/* The struct that is there, enlarged when it is smaller than asked for; a new one when there is none. */
+WW_API struct ww_sb ww_pb_struct(struct ww_pb p, uint16_t data_words, uint16_t ptrs);
+/* A new list of zero elements; not for structs. */
+WW_API struct ww_lb ww_pb_init_list(struct ww_pb p, enum ww_elem elem, uint32_t count);
+WW_API struct ww_lb ww_pb_init_structs(struct ww_pb p, uint16_t data_words, uint16_t ptrs, uint32_t count);
+/* The list that is there, empty when there is none or its elements are no such. Struct lists are enlarged on
+ * need. */
+WW_API struct ww_lb ww_pb_list(struct ww_pb p, enum ww_elem elem);
+WW_API struct ww_lb ww_pb_structs(struct ww_pb p, uint16_t data_words, uint16_t ptrs);
+/* A NULL view sets a null pointer. Text is written with its terminator. */
+WW_API void ww_pb_set_text(struct ww_pb p, struct ww_bytes text);
+WW_API void ww_pb_set_data(struct ww_pb p, struct ww_bytes data);
+/* Room for `len` bytes that the caller writes, all of them: they are not cleared (text: its terminator is).
+ * NULL with a latched error when there is no room; `len` 0 gives a valid pointer. */
+WW_API uint8_t *ww_pb_init_text(struct ww_pb p, size_t len);
+WW_API uint8_t *ww_pb_init_data(struct ww_pb p, size_t len);
+/* Takes its own reference; NULL sets a null pointer. */
+WW_API void ww_pb_set_cap(struct ww_pb p, struct ww_cap *cap);
+/* Deep copy, also between messages, also from this very message; capabilities get their own references. */
+WW_API void ww_pb_set(struct ww_pb p, struct ww_pr from);
+WW_API void ww_pb_set_struct(struct ww_pb p, struct ww_sr from);
+WW_API void ww_pb_set_list(struct ww_pb p, struct ww_lr from);
+/* Makes the pointer null, zeroes what it led to and drops its capabilities. */
+WW_API void ww_pb_clear(struct ww_pb p);
+/* Moves the object of `from` here without copying, leaving `from` null; both in one message. */
+WW_API void ww_pb_move(struct ww_pb p, struct ww_pb from);
+
+/* ---- struct builders: a store outside the struct goes nowhere */
+
+static inline struct ww_sr ww_sb_reader(struct ww_sb s)
+{
+    struct ww_sr r = {s.seg, s.data ? s.data : ww_capnp_null_, s.data_bytes, s.ptrs, 64};
+    return r;
+}
+
+#define WW_CAPNP_SB_(bits)                                                                                   \
+    static inline void ww_sb_set_u##bits(struct ww_sb s, uint32_t offset, uint##bits##_t v)                  \
+    {                                                                                                        \
+        if (((uint64_t)offset + 1) * (bits / 8) <= s.data_bytes)                                             \
+            ww_store##bits##_(s.data + (size_t)offset * (bits / 8), v);                                      \
+    }                                                                                                        \
+    static inline uint##bits##_t ww_sb_u##bits(struct ww_sb s, uint32_t offset)                              \
+    {                                                                                                        \
+        return ((uint64_t)offset + 1) * (bits / 8) <= s.data_bytes                                           \
+            ? ww_load##bits##_(s.data + (size_t)offset * (bits / 8))                                         \
+            : 0;                                                                                             \
+    }
+WW_CAPNP_SB_(8)
+WW_CAPNP_SB_(16)
+WW_CAPNP_SB_(32)
+WW_CAPNP_SB_(64)
+#undef WW_CAPNP_SB_
+
+static inline void ww_sb_set_bool(struct ww_sb s, uint32_t offset, bool v)
+{
+    if (offset / 8 < s.data_bytes) {
+        uint8_t *byte = s.data + offset / 8;
+        *byte = (uint8_t)((*byte & ~(1u << (offset % 8))) | ((unsigned)v << (offset % 8)));
+    }
+}
+
+static inline bool ww_sb_bool(struct ww_sb s, uint32_t offset)
+{
+    return offset / 8 < s.data_bytes && (s.data[offset / 8] >> (offset % 8) & 1);
+}
+
+static inline struct ww_pb ww_sb_ptr(struct ww_sb s, uint32_t index)
+{
+    struct ww_pb p = {s.seg, NULL};
+    if (index < s.ptrs)
+        p.at = s.data + s.data_bytes + (size_t)index * 8;
+    return p;
+}
+
+/* ---- list builders */
+
+static inline struct ww_lr ww_lb_reader(struct ww_lb l)
+{
+    struct ww_lr r = {
+        l.seg, l.data ? l.data : ww_capnp_null_, l.count, l.step, l.data_bytes, l.ptrs, l.elem, 64};
+    return r;
+}
+
+#define WW_CAPNP_LB_(bits)                                                                                   \
+    static inline void ww_lb_set_u##bits(struct ww_lb l, uint32_t i, uint##bits##_t v)                       \
+    {                                                                                                        \
+        if (i < l.count && l.data_bytes >= bits / 8)                                                         \
+            ww_store##bits##_(l.data + (size_t)i * l.step, v);                                               \
+    }
+WW_CAPNP_LB_(8)
+WW_CAPNP_LB_(16)
+WW_CAPNP_LB_(32)
+WW_CAPNP_LB_(64)
+#undef WW_CAPNP_LB_
+
+static inline void ww_lb_set_bool(struct ww_lb l, uint32_t i, bool v)
+{
+    if (i < l.count && l.elem == WW_ELEM_BIT) {
+        uint8_t *byte = l.data + i / 8;
+        *byte = (uint8_t)((*byte & ~(1u << (i % 8))) | ((unsigned)v << (i % 8)));
+    }
+}
+
+static inline struct ww_sb ww_lb_struct(struct ww_lb l, uint32_t i)
+{
+    struct ww_sb s = {l.seg, NULL, 0, 0};
+    if (i < l.count) {
+        s.data = l.data + (size_t)i * l.step;
+        s.data_bytes = l.data_bytes;
+        s.ptrs = l.ptrs;
+    }
+    return s;
+}
+
+static inline struct ww_pb ww_lb_ptr(struct ww_lb l, uint32_t i)
+{
+    struct ww_pb p = {l.seg, NULL};
+    if (i < l.count && l.ptrs > 0)
+        p.at = l.data + (size_t)i * l.step + l.data_bytes;
+    return p;
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif

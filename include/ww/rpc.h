@@ -1,0 +1,311 @@
+/* ww/rpc.h — Cap'n Proto RPC, two-party, level 1, for C (capnproto.org/rpc.html and rpc.capnp): calls,
+ * capabilities in messages, promise pipelining, embargoes, cancellation, streaming.
+ *
+ * Sans-I/O. A vat owns a run queue; connections take bytes in (`feed`) and give bytes out (`pull`). No clock,
+ * no sockets, no threads, no globals: the same code runs over libp2p streams, pipes, in a WASM guest, in the
+ * simulator and in a fuzzer.
+ *
+ * Callbacks of the application run from ww_rpc_vat_run only, never inside another function of this header, so
+ * an application may call anything from anywhere, ww_rpc_vat_run in a callback excepted.
+ *
+ * Ownership: what a `ret_` parameter or a `_new` gives is the caller's, to be given back with the matching
+ * `_unref` or `_free`. Parameters are borrowed unless the name says `_take`. A NULL `struct ww_cap *` is the
+ * null capability, legal in messages.
+ *
+ * Errors: of a call, one of WW_EFAILED, WW_EOVERLOADED, WW_EDISCONNECTED, WW_EUNIMPLEMENTED with a text; of a
+ * connection, the `closed` event. A peer that breaks the protocol gets an Abort and loses its connection,
+ * nothing else. */
+#ifndef WW_RPC_PUBLIC_H
+#define WW_RPC_PUBLIC_H
+
+#include "ww/base.h"
+#include "ww/capnp.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct ww_budget; /* what a peer may make us store; see base/budget.h */
+struct ww_cap;    /* a capability: object, promise or error; reference-counted */
+struct ww_rpc_vat;
+struct ww_rpc_conn;
+struct ww_rpc_request; /* a call that we make */
+struct ww_rpc_call;    /* a call that we answer */
+
+/* ---- vat ---- */
+
+/* A field of 0 means its default. Each limit is per connection, where it says nothing else. */
+struct ww_rpc_limits {
+    uint64_t message_bytes;   /* one message, either way; 64 MiB. In: abort. Out: the one call fails */
+    uint64_t traversal_words; /* reading one message; 8 Mi words */
+    uint64_t inbound_bytes; /* parameters of unanswered calls; 64 MiB: later calls wait; twice that: abort */
+    uint64_t
+        outbound_bytes;     /* written but not pulled; 64 MiB: new calls fail overloaded; twice that: abort */
+    uint32_t segments;      /* of a message; 512 */
+    uint32_t depth;         /* pointer nesting; 64 */
+    uint32_t cap_table;     /* capabilities in one message; 4096 */
+    uint32_t transform_ops; /* path length of a promised answer; 64 */
+    uint32_t questions;     /* our calls in progress; 65536 */
+    uint32_t answers;       /* the peer's calls in progress; 65536 */
+    uint32_t exports, imports; /* 1 Mi each */
+    uint32_t embargoes;        /* 65536 */
+    uint32_t queued_calls;     /* waiting on one promise; 65536 */
+};
+
+/* The vat's user embeds this. `wake` says that ww_rpc_vat_run has work; it may be called from inside any
+ * function of this header (it must only note the fact, such as arming a loop handle), once until the next
+ * ww_rpc_vat_run. NULL: the user runs the vat after whatever it does. */
+struct ww_rpc_vat_host {
+    void (*wake)(struct ww_rpc_vat_host *host);
+};
+
+struct ww_rpc_vat_config {
+    struct ww_rpc_limits limits;
+    uint64_t hash_seed[2];        /* from a random source, against peers that choose colliding ids */
+    struct ww_rpc_vat_host *host; /* NULL allowed; outlives the vat */
+};
+
+/* `config` NULL: defaults. WW_ENOMEM. */
+WW_API WW_MUST_USE ww_err ww_rpc_vat_new(const struct ww_rpc_vat_config *config, struct ww_rpc_vat **ret_vat);
+/* All connections must have been freed. Pending callbacks are dropped; capabilities that are still referenced
+ * stay valid to unref, and calls on them fail. */
+WW_API void ww_rpc_vat_free(struct ww_rpc_vat *vat);
+/* Delivers calls, completions and events until the queue is empty, or `max_events` (0: no bound) were
+ * delivered; true when more is to do. Events that callbacks cause are delivered too. `now_ns` is monotonic;
+ * only streams use it. */
+WW_API bool ww_rpc_vat_run(struct ww_rpc_vat *vat, uint64_t now_ns, uint32_t max_events);
+
+/* ---- connections ---- */
+
+struct ww_rpc_conn_host;
+struct ww_rpc_conn_ops {
+    /* There are bytes to pull. Called once; again only after everything was pulled. */
+    void (*output)(struct ww_rpc_conn_host *host);
+    /* The last event: `err` is WW_ECLOSED (we closed, or the peer said so and went), WW_EPROTO (the peer
+     * broke the protocol), WW_ELIMIT, WW_EBUDGET, WW_ENOMEM or what ww_rpc_conn_lost was told. An Abort for
+     * the peer may still be pulled. */
+    void (*closed)(struct ww_rpc_conn_host *host, ww_err err, const char *reason);
+};
+
+/* The connection's user embeds this; it must outlive the connection's ww_rpc_conn_free. */
+struct ww_rpc_conn_host {
+    const struct ww_rpc_conn_ops *ops;
+};
+
+struct ww_rpc_conn_config {
+    struct ww_rpc_conn_host *host; /* NULL: no events */
+    struct ww_cap *bootstrap;      /* what the peer's Bootstrap gets; NULL: an exception */
+    struct ww_budget
+        *budget; /* charged with questions, exports and bytes held for this peer; NULL: limits alone */
+    bool packed; /* packed encoding, both ways */
+};
+
+/* WW_ENOMEM, WW_EBUDGET. */
+WW_API WW_MUST_USE ww_err ww_rpc_conn_new(
+    struct ww_rpc_vat *vat, const struct ww_rpc_conn_config *config, struct ww_rpc_conn **ret_conn);
+/* Drops the connection; it is closed as by ww_rpc_conn_close if it is open, without a `closed` event. */
+WW_API void ww_rpc_conn_free(struct ww_rpc_conn *conn);
+
+/* Takes any slice of the peer's bytes. Returns an error once the connection is dead, and closed it if the
+ * bytes were bad. */
+WW_API WW_MUST_USE ww_err ww_rpc_conn_feed(struct ww_rpc_conn *conn, struct ww_bytes data);
+/* The transport ended: WW_ECLOSED for an orderly end, or the transport's error. Every call in progress fails
+ * disconnected. */
+WW_API void ww_rpc_conn_lost(struct ww_rpc_conn *conn, ww_err why);
+/* Sends Abort with `reason` (NULL: "connection closed") and fails everything in progress. */
+WW_API void ww_rpc_conn_close(struct ww_rpc_conn *conn, const char *reason);
+/* False while the peer should not be read from, because it made us hold too much. Ask again after
+ * ww_rpc_vat_run. */
+WW_API bool ww_rpc_conn_want_read(const struct ww_rpc_conn *conn);
+
+/* Views of the bytes to write, in order, at most `max` of them; returns how many. They stay valid until
+ * ww_rpc_conn_pulled. */
+WW_API size_t ww_rpc_conn_pull(struct ww_rpc_conn *conn, struct ww_bytes *ret_views, size_t max);
+/* The first `n` bytes of what was pulled are written. */
+WW_API void ww_rpc_conn_pulled(struct ww_rpc_conn *conn, size_t n);
+/* Bytes waiting to be pulled. */
+WW_API size_t ww_rpc_conn_pending(const struct ww_rpc_conn *conn);
+
+/* The peer's bootstrap capability: a promise, usable at once. */
+WW_API WW_MUST_USE ww_err ww_rpc_conn_bootstrap(struct ww_rpc_conn *conn, struct ww_cap **ret_cap);
+WW_API bool ww_rpc_conn_is_open(const struct ww_rpc_conn *conn);
+WW_API struct ww_rpc_conn_host *ww_rpc_conn_host(const struct ww_rpc_conn *conn);
+
+struct ww_rpc_conn_stats {
+    uint32_t questions, answers, exports, imports, embargoes;
+    uint64_t outbound_bytes, inbound_bytes; /* now: not pulled; parameters of unanswered calls */
+    uint64_t calls_out, calls_in;           /* ever */
+};
+WW_API void ww_rpc_conn_stats(const struct ww_rpc_conn *conn, struct ww_rpc_conn_stats *ret_stats);
+
+/* ---- capabilities ---- */
+
+/* Both take NULL. Dropping the last reference releases the object at its owner. */
+WW_API struct ww_cap *ww_cap_ref(struct ww_cap *cap);
+WW_API void ww_cap_unref(struct ww_cap *cap);
+
+struct ww_rpc_server;
+struct ww_rpc_server_ops {
+    /* One call, in order. The handler must complete it once, now or later: ww_rpc_call_return, _fail or
+     * _forward_take. */
+    void (*dispatch)(struct ww_rpc_server *self, struct ww_rpc_call *call);
+    /* The last reference and the last call are gone. NULL allowed. */
+    void (*drop)(struct ww_rpc_server *self);
+};
+
+/* A local object embeds this. It must live until `drop`. */
+struct ww_rpc_server {
+    const struct ww_rpc_server_ops *ops;
+};
+
+/* A capability for `server`, which gets its calls from now on. WW_ENOMEM. */
+WW_API WW_MUST_USE ww_err ww_cap_new_server(
+    struct ww_rpc_vat *vat, struct ww_rpc_server *server, struct ww_cap **ret_cap);
+/* The object behind `cap` if it lives in this vat, is resolved, and has these `ops`; else NULL. Borrowed. */
+WW_API struct ww_rpc_server *ww_cap_server(struct ww_cap *cap, const struct ww_rpc_server_ops *ops);
+/* All calls fail with this. WW_ENOMEM. */
+WW_API WW_MUST_USE ww_err ww_cap_new_broken(
+    struct ww_rpc_vat *vat, ww_err err, const char *reason, struct ww_cap **ret_cap);
+/* A local promise: calls wait, in order, until it is resolved. Dropped unresolved, it breaks. WW_ENOMEM. */
+WW_API WW_MUST_USE ww_err ww_cap_new_promise(struct ww_rpc_vat *vat, struct ww_cap **ret_cap);
+/* WW_ESTATE: `promise` is no unresolved local promise, WW_EINVAL: the result would lead to itself. */
+WW_API WW_MUST_USE ww_err ww_cap_resolve(struct ww_cap *promise, struct ww_cap *to);
+WW_API WW_MUST_USE ww_err ww_cap_reject(struct ww_cap *promise, ww_err err, const char *reason);
+
+enum ww_cap_state {
+    WW_CAP_NULL,
+    WW_CAP_PROMISE, /* not yet known where calls end */
+    WW_CAP_SETTLED, /* a local or remote object */
+    WW_CAP_BROKEN,
+};
+WW_API enum ww_cap_state ww_cap_state(const struct ww_cap *cap);
+/* The same object: equal after all that is resolved was followed. */
+WW_API bool ww_cap_same(const struct ww_cap *a, const struct ww_cap *b);
+
+/* Waits until a promise is settled, null or broken. The waiter embeds this. */
+struct ww_cap_watch {
+    void (*settled)(struct ww_cap_watch *watch);
+    struct ww_cap_watch *prev, *next; /* private from here on */
+    struct ww_cap *cap;
+    bool queued;
+};
+/* Fires once, also when `cap` is settled already. */
+WW_API void ww_cap_watch_start(struct ww_cap_watch *watch, struct ww_cap *cap);
+/* It will not fire any more. Harmless when it is not started. */
+WW_API void ww_cap_watch_stop(struct ww_cap_watch *watch);
+
+/* ---- calls that we make ---- */
+
+/* `words`: expected size of the parameters' content, 0 when not known. WW_EINVAL: null capability; WW_ENOMEM.
+ */
+WW_API WW_MUST_USE ww_err ww_rpc_request_new(struct ww_cap *target, uint64_t interface_id, uint16_t method_id,
+    uint32_t words, struct ww_rpc_request **ret_request);
+/* Where the parameters go, in the message that will be sent. */
+WW_API struct ww_pb ww_rpc_request_params(struct ww_rpc_request *request);
+
+/* The waiter embeds this. */
+struct ww_rpc_wait {
+    void (*done)(struct ww_rpc_wait *wait, struct ww_rpc_request *request);
+};
+/* Sends; calls leave and arrive in the order of sending. `wait` (NULL: nobody) is called exactly once, from
+ * the vat's queue, unless the request is freed before. Faults of sending show as the call's exception. */
+WW_API void ww_rpc_request_send(struct ww_rpc_request *request, struct ww_rpc_wait *wait);
+/* Sends and forgets: the call is not cancelled, its outcome is dropped. */
+WW_API void ww_rpc_request_send_take(struct ww_rpc_request *request);
+/* Before the outcome: cancels (the callee learns it; `done` will not run). After it: releases the results.
+ * Capabilities from ww_rpc_request_pipeline stay good. NULL is harmless. */
+WW_API void ww_rpc_request_free(struct ww_rpc_request *request);
+
+/* The capability at `path` (pointer indexes from the results' root) of a sent request, usable before the
+ * results are there. */
+WW_API WW_MUST_USE ww_err ww_rpc_request_pipeline(
+    struct ww_rpc_request *request, const uint16_t *path, size_t path_len, struct ww_cap **ret_cap);
+/* WW_EAGAIN before the outcome; 0; or the exception's kind as an error. */
+WW_API ww_err ww_rpc_request_status(const struct ww_rpc_request *request);
+/* The exception's text, "" when there is none. Valid as long as the request. */
+WW_API const char *ww_rpc_request_reason(const struct ww_rpc_request *request);
+/* The results, a null pointer unless the status is 0. Valid as long as the request. */
+WW_API struct ww_pr ww_rpc_request_results(struct ww_rpc_request *request);
+
+/* ---- calls that we answer ---- */
+
+WW_API uint64_t ww_rpc_call_interface(const struct ww_rpc_call *call);
+WW_API uint16_t ww_rpc_call_method(const struct ww_rpc_call *call);
+/* The connection that the call came over; NULL for a local caller. */
+WW_API struct ww_rpc_conn *ww_rpc_call_conn(const struct ww_rpc_call *call);
+/* Valid until the call completes or ww_rpc_call_release_params. */
+WW_API struct ww_pr ww_rpc_call_params(struct ww_rpc_call *call);
+/* Gives the parameters back before the call completes: their capabilities are released at once. */
+WW_API void ww_rpc_call_release_params(struct ww_rpc_call *call);
+/* Where the results go, in the message that will be sent; `words` as for a request. The first use decides. */
+WW_API struct ww_pb ww_rpc_call_results(struct ww_rpc_call *call, uint32_t words);
+/* The three ways to complete a call; the handle is dead afterwards. If the parameters turned out malformed on
+ * reading, or the results ran out of memory, `return` sends an exception instead. */
+WW_API void ww_rpc_call_return(struct ww_rpc_call *call);
+WW_API void ww_rpc_call_fail(struct ww_rpc_call *call, ww_err err, const char *fmt, ...) WW_PRINTF(3, 4);
+/* Tail call: sends `request`; its outcome becomes the call's. */
+WW_API void ww_rpc_call_forward_take(struct ww_rpc_call *call, struct ww_rpc_request *request);
+/* The results' capability at `path` will be `cap`: pipelined calls go to it from now on, before the call
+ * completes. */
+WW_API WW_MUST_USE ww_err ww_rpc_call_set_pipeline(
+    struct ww_rpc_call *call, const uint16_t *path, size_t path_len, struct ww_cap *cap);
+
+/* For a `-> stream` method, at the head of its handler: until this call completes, later calls on the object
+ * wait; if it fails, they all fail with its exception. */
+WW_API void ww_rpc_call_set_streaming(struct ww_rpc_call *call);
+
+/* The caller lost interest. The handler must still complete the call (the results are dropped). The handler
+ * embeds this. */
+struct ww_rpc_cancel {
+    void (*canceled)(struct ww_rpc_cancel *cancel, struct ww_rpc_call *call);
+};
+/* `cancel` is called at most once, and not after the call completed. */
+WW_API void ww_rpc_call_on_cancel(struct ww_rpc_call *call, struct ww_rpc_cancel *cancel);
+WW_API bool ww_rpc_call_is_canceled(const struct ww_rpc_call *call);
+
+/* ---- streams: calls under flow control ---- */
+
+#define WW_RPC_WINDOW_DEFAULT (256u * 1024)
+
+struct ww_rpc_stream;
+struct ww_rpc_stream_ops {
+    /* After WW_RPC_STREAM_WAIT: send again. */
+    void (*ready)(struct ww_rpc_stream *stream);
+    /* After ww_rpc_stream_finish: everything was acknowledged (0), or the stream's error. */
+    void (*drained)(struct ww_rpc_stream *stream, ww_err err);
+};
+
+enum ww_rpc_stream_state {
+    WW_RPC_STREAM_OK = 0,
+    WW_RPC_STREAM_WAIT =
+        1, /* sent; wait for `ready` before sending more. Ignored eight windows long, the stream breaks */
+};
+
+/* The sender embeds this; init, send*, finish, fini. */
+struct ww_rpc_stream {
+    const struct ww_rpc_stream_ops *ops;
+    uint64_t window_bytes;    /* may be changed at any time */
+    uint64_t in_flight_bytes; /* read only from here on */
+    uint32_t in_flight;
+    ww_err err; /* of the first call that failed; the stream stays broken */
+    char reason[128];
+    void *impl; /* private */
+};
+
+/* `vat` is where the calls are made. `window_bytes` 0: WW_RPC_WINDOW_DEFAULT, adapting to the measured
+ * bandwidth and delay. */
+WW_API WW_MUST_USE ww_err ww_rpc_stream_init(struct ww_rpc_stream *stream, struct ww_rpc_vat *vat,
+    const struct ww_rpc_stream_ops *ops, uint64_t window_bytes);
+/* Sent calls go on; no callback runs any more. */
+WW_API void ww_rpc_stream_fini(struct ww_rpc_stream *stream);
+/* Sends `request` in any case but a broken stream. WW_RPC_STREAM_OK, WW_RPC_STREAM_WAIT or the stream's
+ * error. */
+WW_API WW_MUST_USE ww_err ww_rpc_stream_send_take(
+    struct ww_rpc_stream *stream, struct ww_rpc_request *request);
+/* Asks for `drained`. */
+WW_API void ww_rpc_stream_finish(struct ww_rpc_stream *stream);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -2,6 +2,7 @@
 
 #include "base/budget.h"
 #include "base/buf.h"
+#include "base/duration.h"
 #include "base/pb.h"
 #include "base/prng.h"
 #include "base/trace.h"
@@ -153,6 +154,29 @@ static void errors_have_kinds(void **state)
     assert_int_equal(ww_diag_set(NULL, WW_EINVAL, "x"), WW_EINVAL);
 }
 
+static void durations(void **state)
+{
+    WW_UNUSED(state);
+    static const struct {
+        const char *text;
+        uint64_t ns;
+    } good[] = {{"3s", 3 * WW_NS_PER_S}, {"500ms", 500 * WW_NS_PER_MS}, {"1m30s", 90 * WW_NS_PER_S}, {"0", 0},
+        {"1.5s", 1500 * WW_NS_PER_MS}, {"0.25h", 900 * WW_NS_PER_S}, {"7ns", 7}};
+    static const char *const bad[] = {"", "3", "s", "-1s", "1x", "1s2", "1.s", " 1s", "1 s", "9999999h"};
+    uint64_t ns;
+    for (size_t i = 0; i < WW_COUNT_OF(good); i++) {
+        assert_ok(ww_duration_parse(good[i].text, &ns));
+        assert_true(ns == good[i].ns);
+    }
+    for (size_t i = 0; i < WW_COUNT_OF(bad); i++)
+        assert_true(ww_duration_parse(bad[i], &ns) < 0);
+    char out[32];
+    ww_duration_format(1500 * WW_NS_PER_MS, out, sizeof out);
+    assert_string_equal(out, "1500ms");
+    ww_duration_format(10 * WW_NS_PER_S, out, sizeof out);
+    assert_string_equal(out, "10s");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -164,6 +188,7 @@ int main(void)
         cmocka_unit_test(prng_streams_are_independent),
         cmocka_unit_test(trace_prints),
         cmocka_unit_test(errors_have_kinds),
+        cmocka_unit_test(durations),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }

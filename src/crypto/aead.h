@@ -2,8 +2,9 @@
  * and a 64-bit little-endian number. Bulk goes through a libcrypto context made once a key, small records
  * through libsodium, whichever is faster for the size; the bytes are the same.
  *
- * Ownership: _new/_free. The caller counts nonces and must never use one twice for sealing. One object serves
- * one direction: sealing and opening with the same object works, but makes the context switch over each time.
+ * Ownership: _new/_free. No state is shared between objects. The caller counts nonces and must never use one
+ * twice for sealing. One object serves one direction: sealing and opening with the same object works, but
+ * makes the context switch over each time.
  */
 #ifndef WW_CRYPTO_AEAD_H
 #define WW_CRYPTO_AEAD_H
@@ -30,5 +31,13 @@ WW_MUST_USE ww_err ww_aead_seal(struct ww_aead *a, uint64_t nonce, struct ww_byt
  * sealed.ptr. WW_ECRYPTO when the tag is wrong or missing: then `out` holds nothing that may be used. */
 WW_MUST_USE ww_err ww_aead_open(
     struct ww_aead *a, uint64_t nonce, struct ww_bytes ad, struct ww_bytes sealed, uint8_t *out);
+
+/* One record under a key that is not kept, as in handshakes. Same bytes, no allocation. `out` of seal gets
+ * plain.len + WW_AEAD_TAG_BYTES bytes and may be plain.ptr; `out` of open gets sealed.len - WW_AEAD_TAG_BYTES
+ * and may be sealed.ptr. */
+void ww_aead_seal_once(const uint8_t key[WW_AEAD_KEY_BYTES], uint64_t nonce, struct ww_bytes ad,
+    struct ww_bytes plain, uint8_t *out);
+WW_MUST_USE ww_err ww_aead_open_once(const uint8_t key[WW_AEAD_KEY_BYTES], uint64_t nonce, struct ww_bytes ad,
+    struct ww_bytes sealed, uint8_t *out);
 
 #endif

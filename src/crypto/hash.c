@@ -42,6 +42,8 @@ void ww_sha512(struct ww_bytes data, uint8_t ret_digest[WW_SHA512_BYTES])
 
 void ww_blake2b256(struct ww_bytes data, uint8_t ret_digest[WW_BLAKE2B256_BYTES])
 {
+    int rc = sodium_init(); /* chooses the fast code for this processor; does nothing the second time */
+    WW_ASSERT(rc >= 0);
     crypto_generichash_blake2b(ret_digest, WW_BLAKE2B256_BYTES, data.ptr, data.len, NULL, 0);
 }
 

@@ -78,20 +78,21 @@ struct ww_yamux_chunk;
 struct ww_yamux_stream {
     struct ww_yamux *conn; /* NULL: detached */
     struct ww_map_node node;
-    struct ww_list all, control, data, event; /* membership in the connection's lists */
-    uint32_t id;                              /* 0 until the SYN is gathered */
+    struct ww_list all, control, sending, event, writer; /* membership in the connection's lists */
+    uint32_t id;                                         /* 0 until the SYN is gathered */
     bool inbound;
-    bool syn_due, ack_due, fin_due, update_due; /* to be sent */
-    bool syn_sent, acked, fin_sent, fin_received;
-    bool reset;        /* by either side */
-    bool announced;    /* the SYN does not wait for data */
-    bool write_wanted; /* a WRITABLE is owed */
-    uint8_t events;    /* owed events, enum ww_yamux_event_type bits */
-    uint64_t send_window;
+    bool live;                /* neither reset nor closed */
+    bool announced;           /* the SYN does not wait for data */
+    bool ack_due, update_due; /* to be sent */
+    bool syn_sent, acked;     /* outbound only */
+    bool fin_due, fin_sent, fin_received;
+    uint8_t owed;  /* events: bits 1 << enum ww_yamux_event_type */
+    uint32_t code; /* of an owed RESET */
+    uint32_t send_window;
     struct ww_yamux_chunk *send_head, *send_tail;
     size_t send_bytes;
     uint32_t recv_window;   /* what the peer may still send */
-    uint32_t recv_held;     /* delivered and not yet consumed */
+    uint32_t recv_held;     /* announced by headers and not yet consumed */
     uint32_t recv_size;     /* the window we aim at; charged to the budget */
     uint64_t updated_at_ns; /* last window update */
 };
@@ -105,27 +106,27 @@ struct ww_yamux {
     struct ww_bytes in; /* lent by feed() */
     uint8_t head[WW_YAMUX_HEADER_BYTES];
     uint8_t head_len;
-    uint8_t stage; /* enum ww_yamux_stage */
-    uint8_t type;
+    uint8_t stage, type;
     uint16_t flags;
-    uint32_t id, length;             /* length: of the body, what is left of it */
+    uint32_t id, length;             /* length: of a body, what is left of it */
     struct ww_yamux_stream *current; /* whose frame it is; NULL: drained */
+    struct ww_yamux_stream *last;    /* found last; NULL: none */
 
     struct ww_map by_id;
     struct ww_list streams;  /* all */
-    struct ww_list control;  /* with small frames to send */
+    struct ww_list control;  /* with an ACK or window update to send */
     struct ww_list ready;    /* with data or a FIN to send, in round-robin order */
+    struct ww_list syn_wait; /* the same, but held back by unacked_max */
     struct ww_list events;   /* with events owed */
-    struct ww_list syn_wait; /* ready, but over unacked_max */
+    struct ww_list writers;  /* WRITABLE is owed when there is room */
     uint32_t streams_in, streams_out, unacked, next_id;
 
     struct ww_buf oob; /* whole control frames without a stream: RST, pong, GoAway */
     uint32_t pongs;    /* of these */
     size_t send_bytes;
-    uint32_t write_waiters;
     bool goaway_sent, goaway_received;
 
-    bool ping_due, ping_out; /* to be sent; sent or to be sent, and unanswered */
+    bool ping_due, ping_out; /* to be sent; to be sent or unanswered */
     uint32_t ping_value;
     uint64_t ping_due_ns, ping_sent_ns, received_ns, next_ping_ns, rtt_ns;
 
@@ -144,11 +145,13 @@ WW_MUST_USE ww_err ww_yamux_feed(struct ww_yamux *y, uint64_t now_ns, struct ww_
  * each of the three. */
 WW_MUST_USE ww_err ww_yamux_next(struct ww_yamux *y, struct ww_yamux_event *ret_event);
 
-/* At most `max` bytes (at least 1 KiB) in at most `iov_max` views (at least 2); returns the bytes, 0 when
+/* At most `max` bytes (at least 1 KiB) in at most `iov_max` views (at least 4); returns the bytes, 0 when
  * there is nothing to send. The views hold until the next gather(), pull() or fini(); what they show counts
  * as sent. */
 size_t ww_yamux_gather(
     struct ww_yamux *y, uint64_t now_ns, size_t max, struct ww_bytes *iov, size_t iov_max, size_t *ret_count);
+/* Optional: releases what the views show now rather than at the next gather(). */
+void ww_yamux_gather_done(struct ww_yamux *y);
 size_t ww_yamux_pull(struct ww_yamux *y, uint64_t now_ns, uint8_t *out, size_t max);
 /* Would gather() yield something? */
 bool ww_yamux_wants_send(const struct ww_yamux *y);
@@ -194,7 +197,7 @@ void ww_yamux_stream_consumed(struct ww_yamux_stream *s, size_t n);
 
 static inline bool ww_yamux_stream_closed(const struct ww_yamux_stream *s)
 {
-    return !s->conn || s->reset || (s->fin_sent && s->fin_received);
+    return !s->conn || !s->live;
 }
 
 /* 0 until the first pong. */

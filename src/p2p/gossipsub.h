@@ -74,6 +74,7 @@ struct ww_gossip_msg {
     /* The router's. */
     struct ww_gossip_topic *topic;
     uint32_t source_serial; /* the peer that sent it; 0: own */
+    uint64_t beat;          /* heartbeat in which it was cached */
     uint8_t state;
     struct ww_list event_link, window_link, age_link;
     struct ww_map_node id_node;
@@ -142,6 +143,8 @@ struct ww_gossip_conf {
         score_px;                                      /* below: no gossip, no own messages, nothing, no PX */
     unsigned opportunistic_beats, opportunistic_peers; /* only when scores from outside are set */
     int32_t opportunistic_score;
+    uint32_t penalty_free, invalid_free; /* faults that cost no score; each further one costs 1 */
+    uint32_t invalid_close;              /* at so many invalid messages the peer is to be closed */
 
     /* Bounds. */
     size_t rpc_bytes_max;     /* of a whole RPC, both ways */
@@ -169,10 +172,13 @@ struct ww_gossip_stats {
     uint64_t seen_evicted, mcache_evicted, pending_dropped, px_connects;
 };
 
-WW_MUST_USE ww_err ww_gossip_new(const struct ww_gossip_conf *conf, struct ww_gossip **ret_gossip);
+/* WW_EINVAL for parameters that contradict each other, WW_ENOMEM. The first heartbeat is
+ * conf.heartbeat_first_ns from `now_ns`. */
+WW_MUST_USE ww_err ww_gossip_new(
+    const struct ww_gossip_conf *conf, uint64_t now_ns, struct ww_gossip **ret_gossip);
 /* No peer may be up. Messages that somebody holds stay valid. */
 void ww_gossip_free(struct ww_gossip *g);
-const struct ww_gossip_stats *ww_gossip_stats(const struct ww_gossip *g);
+void ww_gossip_stats(const struct ww_gossip *g, struct ww_gossip_stats *ret_stats);
 
 /* Heartbeat is due then. */
 uint64_t ww_gossip_deadline(const struct ww_gossip *g);
@@ -190,18 +196,20 @@ struct ww_gossip_peer {
     uint8_t id_mem[WW_GOSSIP_PEER_ID_MAX];
     uint8_t id_len;
     unsigned features;
-    bool up, outbound, ready_posted, close_posted;
+    bool up, outbound, hello_due, ready_posted, close_posted;
     uint32_t serial; /* never reused */
     ww_err close_reason;
     struct ww_map_node id_node;
+    struct ww_list link;    /* all peers, in the order they came */
     struct ww_list members; /* its topics */
     size_t member_count;
     struct ww_list ready_link, close_link;
     struct ww_slab *record; /* its signed peer record, for peer exchange */
     int32_t app_score;
-    uint32_t penalty_milli;                             /* broken rules of the mesh */
-    uint32_t invalid_milli;                             /* invalid messages */
-    unsigned ihave_messages, ihave_asked, iwant_served; /* within this heartbeat */
+    uint32_t penalty_milli;               /* broken rules of the mesh */
+    uint32_t invalid_milli;               /* invalid messages */
+    uint32_t cost_milli;                  /* what both cost in score */
+    unsigned ihave_messages, ihave_asked; /* within this heartbeat */
     struct ww_gossip_promise {
         uint64_t id_hash, deadline_ns;
     } promises[WW_GOSSIP_PROMISES];
@@ -215,8 +223,8 @@ struct ww_gossip_peer {
 
 /* `outbound`: we dialled the connection. The hello with all our subscriptions is queued (even when there are
  * none). WW_EEXIST when a peer with this id is up, WW_EINVAL for the own id or one that is too long. */
-WW_MUST_USE ww_err ww_gossip_peer_up(struct ww_gossip *g, struct ww_gossip_peer *p, struct ww_bytes id,
-    unsigned features, bool outbound, uint64_t now_ns);
+WW_MUST_USE ww_err ww_gossip_peer_up(
+    struct ww_gossip *g, struct ww_gossip_peer *p, struct ww_bytes id, unsigned features, bool outbound);
 /* Frees what the peer holds; its back-offs stay. Nothing of the peer is touched afterwards. */
 void ww_gossip_peer_down(struct ww_gossip *g, struct ww_gossip_peer *p);
 struct ww_gossip_peer *ww_gossip_peer_find(const struct ww_gossip *g, struct ww_bytes id);
@@ -226,7 +234,7 @@ void ww_gossip_peer_restart(struct ww_gossip *g, struct ww_gossip_peer *p);
  * clears. */
 void ww_gossip_peer_record_set(struct ww_gossip *g, struct ww_gossip_peer *p, struct ww_slab *envelope);
 /* An opinion from outside, added to the peer's own standing. */
-void ww_gossip_peer_score_set(struct ww_gossip_peer *p, int32_t score);
+void ww_gossip_peer_score_set(struct ww_gossip *g, struct ww_gossip_peer *p, int32_t score);
 int32_t ww_gossip_peer_score(const struct ww_gossip_peer *p);
 
 /* One whole RPC without its length prefix. On an error the stream is to be reset; what came before it may

@@ -1,0 +1,251 @@
+/* capnp/frame.c — segment tables: checking, writing, and cutting a stream into frames. */
+#include "capnp/pack.h"
+#include "capnp/ptr.h"
+
+#define GROW_MIN 1024
+#define KEEP_MAX (64 << 10) /* bytes kept from one frame to the next */
+
+static uint64_t table_bytes(uint64_t seg_count)
+{
+    return (seg_count / 2 + 1) * 8;
+}
+
+ww_err ww_frame_check(struct ww_bytes in, const struct ww_msg_limits *lim, uint64_t *ret_bytes)
+{
+    lim = lim ? lim : &ww_msg_limits_default;
+    if (in.len < 8) {
+        *ret_bytes = 8;
+        return WW_EAGAIN;
+    }
+    uint64_t count = (uint64_t)ww_load32_(in.ptr) + 1;
+    if (count > lim->segments)
+        return WW_ELIMIT;
+    uint64_t table = table_bytes(count), words = 0;
+    if (ww_load32_(in.ptr + 4) == 0)
+        return WW_EMALFORMED; /* no room for a root pointer: no implementation takes such a message */
+    if (in.len < table) {
+        *ret_bytes = table;
+        return WW_EAGAIN;
+    }
+    for (uint64_t i = 0; i < count; i++)
+        words += ww_load32_(in.ptr + 4 + (size_t)i * 4);
+    if (words > lim->words)
+        return WW_ELIMIT;
+    *ret_bytes = table + words * 8;
+    return in.len < *ret_bytes ? WW_EAGAIN : 0;
+}
+
+/* ---- writing */
+
+size_t ww_frame_table_bytes(const struct ww_msg *m)
+{
+    return (size_t)table_bytes(m->seg_count);
+}
+
+void ww_frame_table_write(const struct ww_msg *m, uint8_t *out)
+{
+    memset(out + ww_frame_table_bytes(m) - 4, 0, 4);
+    ww_store32_(out, m->seg_count - 1);
+    for (uint32_t i = 0; i < m->seg_count; i++)
+        ww_store32_(out + 4 + (size_t)i * 4, (uint32_t)(ww_msg_seg(m, i).len / 8));
+}
+
+/* A message has at least a null root. False when there is no memory for that. */
+static bool rooted(struct ww_msg *m)
+{
+    return m->seg_count > 0 || ww_msg_root_builder(m).at;
+}
+
+size_t ww_msg_frame_bytes(struct ww_msg *m)
+{
+    if (!rooted(m))
+        return 0;
+    size_t bytes = ww_frame_table_bytes(m);
+    for (uint32_t i = 0; i < m->seg_count; i++)
+        bytes += ww_msg_seg(m, i).len;
+    return bytes;
+}
+
+struct ww_bytes ww_msg_frame(struct ww_msg *m)
+{
+    struct ww_bytes none = {NULL, 0};
+    if (!rooted(m) || m->reading || m->seg_count != 1)
+        return none;
+    uint8_t *table = m->seg0.data - 8; /* the headroom of a first segment */
+    ww_frame_table_write(m, table);
+    return (struct ww_bytes){table, 8 + (size_t)m->seg0.used * 8};
+}
+
+void ww_msg_frame_write(struct ww_msg *m, uint8_t *out)
+{
+    if (!rooted(m))
+        return;
+    ww_frame_table_write(m, out);
+    out += ww_frame_table_bytes(m);
+    for (uint32_t i = 0; i < m->seg_count; i++) {
+        struct ww_bytes seg = ww_msg_seg(m, i);
+        if (seg.len)
+            memcpy(out, seg.ptr, seg.len);
+        out += seg.len;
+    }
+}
+
+size_t ww_msg_pack_bound(struct ww_msg *m)
+{
+    return ww_pack_bound(ww_msg_frame_bytes(m));
+}
+
+/* Packs a segment table word by word, so that it needs no memory. The reference packs the table on its own,
+ * and its runs of zero words end with it. */
+static size_t pack_table(const struct ww_msg *m, uint8_t *out)
+{
+    uint8_t table[256];
+    size_t bytes = ww_frame_table_bytes(m);
+    if (bytes <= sizeof table) {
+        ww_frame_table_write(m, table);
+        return ww_pack(ww_bytes(table, bytes), out);
+    }
+    uint8_t *heap = ww_alloc(bytes);
+    size_t n = 0;
+    if (heap) {
+        ww_frame_table_write(m, heap);
+        n = ww_pack(ww_bytes(heap, bytes), out);
+        ww_free(heap);
+    }
+    return n;
+}
+
+size_t ww_msg_pack(struct ww_msg *m, uint8_t *out)
+{
+    if (!rooted(m))
+        return 0;
+    size_t n = pack_table(m, out);
+    if (n == 0)
+        return ww_msg_fail(m, WW_ENOMEM), 0;
+    for (uint32_t i = 0; i < m->seg_count; i++)
+        n += ww_pack(ww_msg_seg(m, i), out + n);
+    return n;
+}
+
+/* ---- cutting a stream */
+
+void ww_frame_in_init(struct ww_frame_in *in, bool packed, const struct ww_msg_limits *lim)
+{
+    *in = (struct ww_frame_in){.lim = lim ? *lim : ww_msg_limits_default, .packed = packed};
+}
+
+void ww_frame_in_fini(struct ww_frame_in *in)
+{
+    ww_free(in->mem);
+    *in = (struct ww_frame_in){.err = WW_ESTATE};
+}
+
+bool ww_frame_in_idle(const struct ww_frame_in *in)
+{
+    return in->err == 0 && (in->need == 0 || (in->len == 0 && in->unpack_state == WW_UNPACK_TAG));
+}
+
+/* Room for at least one more word; grows with what has come, up to what the frame needs. */
+static ww_err grow(struct ww_frame_in *in)
+{
+    if (in->capacity - in->len >= 8 || in->capacity >= in->need)
+        return 0;
+    size_t capacity = in->capacity < GROW_MIN / 2 ? GROW_MIN : in->capacity * 2;
+    if (capacity > in->need && in->need > GROW_MIN)
+        capacity = (size_t)in->need;
+    uint8_t *mem = ww_realloc(in->mem, capacity);
+    if (!mem)
+        return WW_ENOMEM;
+    in->mem = mem;
+    in->capacity = capacity;
+    return 0;
+}
+
+static void take_plain(struct ww_frame_in *in, struct ww_bytes *chunk, size_t room)
+{
+    size_t n = room < chunk->len ? room : chunk->len;
+    memcpy(in->mem + in->len, chunk->ptr, n);
+    in->len += n;
+    *chunk = ww_bytes_skip(*chunk, n);
+}
+
+static void take_packed(struct ww_frame_in *in, struct ww_bytes *chunk, size_t room)
+{
+    struct ww_unpacker u = {
+        (enum ww_unpack_state)in->unpack_state, in->unpack_tag, in->unpack_bit, in->unpack_run};
+    in->len += ww_unpack_some(&u, chunk, in->mem + in->len, room);
+    in->unpack_state = (uint8_t)u.state;
+    in->unpack_tag = u.tag;
+    in->unpack_bit = u.bit;
+    in->unpack_run = u.run;
+}
+
+/* The count byte of the last packed word has not come yet. */
+static bool count_pending(const struct ww_frame_in *in)
+{
+    return in->unpack_state == WW_UNPACK_ZERO_COUNT || in->unpack_state == WW_UNPACK_RAW_COUNT;
+}
+
+static ww_err finish(struct ww_frame_in *in, struct ww_bytes *ret_frame)
+{
+    if (in->unpack_state != WW_UNPACK_TAG)
+        return WW_EMALFORMED; /* a run goes past the end of the message */
+    *ret_frame = ww_bytes(in->mem, in->len);
+    in->need = 0;
+    return 0;
+}
+
+static ww_err feed(struct ww_frame_in *in, struct ww_bytes *chunk, struct ww_bytes *ret_frame)
+{
+    for (;;) {
+        bool whole = false;
+        if (in->len == in->need) {
+            uint64_t need;
+            ww_err err = ww_frame_check(ww_bytes(in->mem, in->len), &in->lim, &need);
+            if (err < 0 && err != WW_EAGAIN)
+                return err;
+            whole = err == 0;
+            in->need = need;
+        }
+        if (whole && !count_pending(in))
+            return finish(in, ret_frame);
+        if (chunk->len == 0 && in->unpack_state != WW_UNPACK_ZEROES)
+            return WW_EAGAIN;
+        WW_TRY(grow(in));
+        size_t room = (size_t)in->need - in->len;
+        if (room > in->capacity - in->len)
+            room = in->capacity - in->len;
+        if (in->packed)
+            take_packed(in, chunk, room);
+        else
+            take_plain(in, chunk, room);
+        if (whole)
+            return finish(in, ret_frame);
+    }
+}
+
+ww_err ww_frame_in_feed(struct ww_frame_in *in, struct ww_bytes *chunk, struct ww_bytes *ret_frame)
+{
+    if (in->err < 0)
+        return in->err;
+    if (in->need == 0) {
+        uint64_t bytes;
+        in->len = 0;
+        in->need = 8;
+        if (in->capacity > KEEP_MAX) {
+            ww_free(in->mem);
+            in->mem = NULL;
+            in->capacity = 0;
+        }
+        if (!in->packed && ww_frame_check(*chunk, &in->lim, &bytes) == 0) {
+            *ret_frame = ww_bytes(chunk->ptr, (size_t)bytes);
+            *chunk = ww_bytes_skip(*chunk, (size_t)bytes);
+            in->need = 0;
+            return 0;
+        }
+    }
+    ww_err err = feed(in, chunk, ret_frame);
+    if (err < 0 && err != WW_EAGAIN)
+        in->err = err;
+    return err;
+}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -113,7 +114,7 @@ func echoMessages(ctx context.Context, self peer.ID, t *pubsub.Topic, sub *pubsu
 		if err != nil {
 			return
 		}
-		if m.GetFrom() != self {
+		if m.GetFrom() != self && !strings.HasPrefix(string(m.Data), "re:") {
 			t.Publish(ctx, append([]byte("re:"), m.Data...))
 		}
 	}
@@ -128,7 +129,7 @@ func runDial(ctx context.Context, args []string) error {
 	topic := fs.String("topic", "t", "gossip topic")
 	gossipID := fs.String("gossip-protocol", "", "gossip protocol id")
 	if len(args) < 2 {
-		return errors.New("usage: gopeer dial ADDR ping|identify|perf|echo|conns|gossip [options]")
+		return errors.New("usage: gopeer dial ADDR ping|identify|perf|echo|conns|gossip|gossip-echo [options]")
 	}
 	fs.Parse(args[2:])
 	info, err := peer.AddrInfoFromString(args[0])
@@ -143,8 +144,11 @@ func runDial(ctx context.Context, args []string) error {
 		return err
 	}
 	defer h.Close()
-	if args[1] == "gossip" {
+	switch args[1] {
+	case "gossip":
 		return dialGossip(ctx, h, *info, *topic, *gossipID, *count)
+	case "gossip-echo":
+		return dialGossipEcho(ctx, h, *info, *topic, *gossipID)
 	}
 	if err := h.Connect(ctx, *info); err != nil {
 		return err
@@ -268,7 +272,29 @@ func dialConns(ctx context.Context, info peer.AddrInfo, count int) error {
 		"per_s": float64(count) / time.Since(start).Seconds(), "cpu_us": (cpuSeconds() - before) * 1e6 / float64(count)})
 }
 
-// dialGossip publishes and expects the echo of every message from the other side.
+// dialGossipEcho joins the topic through the peer and echoes what others publish until it is stopped.
+func dialGossipEcho(ctx context.Context, h host.Host, info peer.AddrInfo, topic, id string) error {
+	ps, err := standardPubSub(ctx, h, id)
+	if err != nil {
+		return err
+	}
+	t, err := ps.Join(topic)
+	if err != nil {
+		return err
+	}
+	sub, err := t.Subscribe()
+	if err != nil {
+		return err
+	}
+	if err := h.Connect(ctx, info); err != nil {
+		return err
+	}
+	fmt.Println("READY")
+	echoMessages(ctx, h.ID(), t, sub)
+	return nil
+}
+
+// dialGossip publishes and expects an echo of every message from somebody else.
 func dialGossip(ctx context.Context, h host.Host, info peer.AddrInfo, topic, id string, count int) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -307,7 +333,7 @@ func dialGossip(ctx context.Context, h host.Host, info peer.AddrInfo, topic, id 
 		if err != nil {
 			return fmt.Errorf("got %d of %d echoes: %w", len(received), count, err)
 		}
-		if m.GetFrom() == info.ID {
+		if m.GetFrom() != h.ID() && strings.HasPrefix(string(m.Data), "re:") {
 			received[string(m.Data)]++
 		}
 	}

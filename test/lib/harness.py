@@ -206,9 +206,11 @@ class Netns:
     def inside(self, i, command):
         return ["ip", "netns", "exec", self.names[i], *command]
 
-    def nft(self, script):
-        """Replaces the rules of the bridge."""
-        run(["ip", "netns", "exec", self.hub, "nft", "-f", "-"], stdin="flush ruleset\n" + script)
+    def filter(self, *rules):
+        """Replaces the bridge's rules by these, such as 'ether type ip numgen random mod 100 < 5 drop'; port i is "p<i>"."""
+        body = "\n".join(rules)
+        run(["ip", "netns", "exec", self.hub, "nft", "-f", "-"], stdin="flush ruleset\ntable bridge f {\nchain c {\n"
+            f"type filter hook forward priority 0;\n{body}\n}}\n}}\n")
 
     def _remove(self):
         have = run(["ip", "netns", "list"], check=False).split()

@@ -17,7 +17,7 @@
 
 #include "base/base.h"
 
-#define WW_OTREE_HEIGHT_MAX 10 /* 2^32 entries at the least fill a split leaves need 8 */
+#define WW_OTREE_HEIGHT_MAX 12 /* 2^32 entries at the fill that a split leaves need 8 */
 
 struct ww_onode;
 
@@ -39,8 +39,9 @@ struct ww_opool {
 void ww_opool_init(struct ww_opool *pool);
 /* Frees the free nodes; the others must have been given back. */
 void ww_opool_fini(struct ww_opool *pool);
-/* After this `changes` insertions or removals in trees of at most `count` entries cannot fail. WW_ENOMEM. */
-WW_MUST_USE ww_err ww_opool_reserve(struct ww_opool *pool, size_t changes, uint32_t count);
+/* Stocks `full` nodes of full size and `small` of each smaller one. Changes whose costs (ww_otree_cost, one
+ * `small` each) sum up to no more cannot fail. WW_ENOMEM. */
+WW_MUST_USE ww_err ww_opool_reserve(struct ww_opool *pool, size_t full, size_t small);
 /* Gives up free nodes beyond a small stock. */
 void ww_opool_trim(struct ww_opool *pool);
 uint64_t ww_onode_epoch(const struct ww_onode *node);
@@ -56,6 +57,8 @@ struct ww_oprobe {
     uint64_t (*word_of)(const struct ww_oprobe *probe, uint32_t ref); /* the word of an entry */
 };
 
+/* Nodes of full size that one insertion or removal may take. */
+size_t ww_otree_cost(const struct ww_otree *tree);
 /* The entry must be absent (insert) or present (remove). Memory was reserved. */
 void ww_otree_insert(
     struct ww_opool *pool, struct ww_otree *tree, const struct ww_oprobe *probe, uint32_t ref);
@@ -69,8 +72,8 @@ struct ww_otree_iter {
         const struct ww_onode *node;
         uint32_t at;
     } path[WW_OTREE_HEIGHT_MAX];
-    uint32_t depth; /* 0: single or empty */
-    uint32_t single, single_at, count;
+    uint32_t depth;             /* 0: one entry at most */
+    uint32_t single, at, count; /* when depth is 0 */
 };
 
 void ww_otree_first(struct ww_otree_iter *it, const struct ww_otree *tree);

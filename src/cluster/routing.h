@@ -31,6 +31,7 @@
 
 #include "base/budget.h"
 #include "base/list.h"
+#include "base/trace.h"
 #include "cluster/otree.h"
 
 #define WW_ROUTING_PEER_MAX 64 /* bytes of a peer id; Ed25519 has 38, SHA-256 multihashes 34 */
@@ -49,6 +50,7 @@ struct ww_routing_conf {
     uint32_t remember_ms;     /* how long departed peers are remembered; 0: ten minutes */
     uint32_t remember_max;    /* how many, rounded up to a power of two; 0: 4096 */
     struct ww_budget *budget; /* NULL: only max_records limits */
+    struct ww_trace *trace;   /* NULL: nobody listens */
 };
 
 /* What a heartbeat says; all views are borrowed. */
@@ -78,8 +80,6 @@ enum ww_upsert {
     WW_UPSERT_CHANGED = 3, /* server, host or metadata changed as well */
 };
 
-enum ww_leave_reason { WW_LEAVE_EXPIRED, WW_LEAVE_GRACEFUL, WW_LEAVE_REPLACED };
-
 WW_MUST_USE ww_err ww_routing_new(const struct ww_routing_conf *conf, struct ww_routing **ret_table);
 /* Snapshots may outlive the call; the memory goes with the last of them. Observers must have been removed. */
 void ww_routing_free(struct ww_routing *table);
@@ -95,12 +95,15 @@ WW_MUST_USE ww_err ww_routing_leave(
 /* Removes records whose deadline is <= now, at most `max` of them (0: all). Returns how many; when it equals
  * `max`, call again. Under memory exhaustion records may stay until a later call. */
 size_t ww_routing_advance(struct ww_routing *table, uint64_t now_ns, size_t max);
-/* No record expires before this time (it may be a little early); WW_NEVER when the table is empty. */
+/* When to call ww_routing_advance next (at most a millisecond after the earliest deadline, maybe before it);
+ * WW_NEVER when the table is empty. */
 uint64_t ww_routing_deadline(const struct ww_routing *table);
 
 size_t ww_routing_count(const struct ww_routing *table);
 /* Heap bytes held, all indexes included (without the allocator's own overhead). */
 size_t ww_routing_bytes(const struct ww_routing *table);
+/* Whether the trees hold together; visits everything. For tests. */
+bool ww_routing_check(struct ww_routing *table);
 /* The present record of a raw peer id: WW_ENOTFOUND. */
 WW_MUST_USE ww_err ww_routing_get(
     const struct ww_routing *table, struct ww_bytes peer, struct ww_record *ret_record);
@@ -164,8 +167,9 @@ struct ww_scan_iter {
     struct ww_snapshot *snap;
     struct ww_scan scan;
     struct ww_otree_iter outer, inner; /* inner: the records of the string at which `outer` stands */
-    uint32_t atom;                     /* that string; 0: none */
-    bool started, done;
+    uint32_t stop;                     /* the first entry of `outer` beyond the bounds; 0: none */
+    uint32_t atom;                     /* the string at which `outer` stands; 0: none */
+    bool done;
 };
 
 void ww_scan_init(struct ww_scan_iter *it, struct ww_snapshot *snap, const struct ww_scan *scan);

@@ -1,5 +1,0 @@
-//go:build tools
-
-package main
-
-import _ "capnproto.org/go/capnp/v3/capnpc-go" // generates api from api/ww.capnp

@@ -1,5 +1,4 @@
-/* p2p/multistream.h — multistream-select 1.0 as a sans-I/O core: agrees on one protocol for a fresh byte
- * stream.
+/* p2p/multistream.h — multistream-select 1.0 as a sans-I/O core: agrees on one protocol for a fresh stream.
  *
  * Source: https://github.com/multiformats/multistream-select and libp2p specs, connections/README.md.
  *
@@ -7,10 +6,13 @@
  * is not touched: it belongs to the protocol. Tokens are arbitrary bytes without newline, with or without a
  * leading slash.
  *
- * Ownership:  the caller's storage; the initiator's protocol list and the responder's matcher are borrowed
- * until fini. Limits:     token 1024 B, 32 proposals; memory at most a few KiB (a listing: 16 KiB). Errors:
- * WW_ENOPROTO (all proposals refused), WW_EPROTO, WW_ELIMIT, WW_ENOMEM. They are final. Timeouts are the
- * caller's.
+ * Ownership: the caller's storage; the initiator's protocol list and the responder's matcher are borrowed
+ * until fini.
+ *
+ * Limits: token 1024 B, 32 proposals; memory at most a few KiB (16 KiB for a listing).
+ *
+ * Errors: WW_ENOPROTO (all proposals refused), WW_EPROTO, WW_ELIMIT, WW_ENOMEM. They are final. Timeouts are
+ * the caller's.
  */
 #ifndef WW_P2P_MULTISTREAM_H
 #define WW_P2P_MULTISTREAM_H
@@ -42,7 +44,7 @@ struct ww_mss {
     struct ww_buf token; /* responder: what was accepted */
 };
 
-/* Proposes `protocols` in order (1 to 32 tokens of 1 to 1023 bytes without newline, else WW_EINVAL).
+/* Proposes `protocols` in order (1 to 32 tokens of 1 to 1024 bytes without newline, else WW_EINVAL).
  * Header and first proposal are ready to be sent.
  * Lazy use: with exactly one protocol, application bytes may be sent right behind them, before any reply;
  * feed() what arrives until it returns 1, then the rest is application data; an error means that the peer

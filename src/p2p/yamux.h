@@ -2,19 +2,25 @@
  *
  * Source: libp2p specs, yamux/README.md (and its error-code extension), https://github.com/libp2p/specs.
  *
- * Bytes in:   feed() lends a piece of decrypted input; next() then parses it lazily and returns one event a
+ * Bytes in: feed() lends a piece of decrypted input; next() then parses it lazily and returns one event a
  * call. DATA events are views into the lent piece: nothing is copied, and a body is handed on as it comes,
- * whatever the frame's length, as long as the granted window covers it. Bytes out:  gather() yields at most
- * `max` bytes as a list of views (frame headers and the queued bytes themselves), so that the layer below
- * encrypts straight from them; pull() is the same copied into one buffer. Time:       comes in as `now_ns`
- * (monotonic); deadline() says when tick() wants to be called.
+ * whatever the frame's length, as long as the granted window covers it.
  *
- * Ownership:  streams live in the caller's storage (embed struct ww_yamux_stream, come back by
+ * Bytes out: gather() yields at most `max` bytes as a list of views (frame headers and the queued bytes
+ * themselves), so that the layer below encrypts straight from them; pull() is the same copied into one
+ * buffer.
+ *
+ * Time: comes in as `now_ns` (monotonic); deadline() says when tick() wants to be called.
+ *
+ * Ownership: streams live in the caller's storage (embed struct ww_yamux_stream, come back by
  * WW_CONTAINER_OF). The core owns only queued output and its id table. fini() of the connection detaches the
- * streams that are left: they answer WW_ECLOSED from then on and still want their own fini. Errors:     a
- * negative return of next(), tick() or feed() ends the connection: send what gather() still gives (one GoAway
- * frame), then close. Stream errors stay with their stream. Limits:     every queue is bounded; receive
- * windows are charged to the budget as WW_RES_BYTES, streams as WW_RES_STREAMS.
+ * streams that are left: they answer WW_ECLOSED from then on.
+ *
+ * Errors: a negative return of next(), tick() or feed() ends the connection: send what gather() still gives
+ * (one GoAway frame), then close. Stream errors stay with their stream.
+ *
+ * Limits: every queue is bounded; receive windows are charged to the budget as WW_RES_BYTES, streams as
+ * WW_RES_STREAMS.
  */
 #ifndef WW_P2P_YAMUX_H
 #define WW_P2P_YAMUX_H

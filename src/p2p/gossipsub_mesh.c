@@ -441,7 +441,7 @@ static void want_outbound(struct ww_gossip *g, struct ww_gossip_topic *t)
 /* Once in a while a mediocre mesh takes in somebody better than its median. */
 static void graft_better(struct ww_gossip *g, struct ww_gossip_topic *t)
 {
-    if (!g->scored || g->conf.opportunistic_beats == 0 || g->beat % g->conf.opportunistic_beats ||
+    if (!g->scored || g->conf.opportunistic_beats == 0 || (g->beat + 1) % g->conf.opportunistic_beats ||
         t->mesh_count < 2)
         return;
     size_t count = pick_mesh(g, t);
@@ -501,7 +501,6 @@ void ww_gossip_tick(struct ww_gossip *g, uint64_t now_ns)
         return;
     uint64_t slack = g->conf.backoff_slack_beats * g->conf.heartbeat_ns;
     g->next_beat_ns = ww_gossip_later(now_ns, g->conf.heartbeat_ns);
-    g->beat++;
     g->connects_left = g->conf.px_beat;
     ww_gossip_backoff_expire(g, now_ns > slack ? now_ns - slack : 0);
     ww_seen_expire(&g->seen, now_ns);
@@ -514,5 +513,6 @@ void ww_gossip_tick(struct ww_gossip *g, uint64_t now_ns)
         else
             beat_fanout(g, t, now_ns);
     }
+    g->beat++;
     ww_gossip_cache_shift(g);
 }

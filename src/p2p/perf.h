@@ -19,7 +19,6 @@ struct ww_perf {
     struct ww_swarm_open open;
     struct ww_swarm *swarm;
     uint64_t want_up, want_down, start_ns, turn_ns;
-    size_t head_sent;
     bool opening, up_done;
 };
 

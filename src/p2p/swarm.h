@@ -111,7 +111,8 @@ struct ww_stream_handler {
      * asked. */
     bool (*match)(struct ww_stream_handler *h, struct ww_bytes protocol);
     /* A stream was opened by a peer for `protocol`. Return the user that takes it (with `events` set), or
-     * NULL to reset it. Data may follow at once after the callback. Writing is possible inside. */
+     * NULL to reset it. Writing is possible inside; so is writing, releasing the stream and returning NULL.
+     * Data may follow right after the callback. */
     struct ww_stream_user *(*opened)(
         struct ww_stream_handler *h, struct ww_stream *stream, struct ww_bytes protocol);
 };
@@ -136,12 +137,14 @@ struct ww_swarm_dial {
     struct ww_swarm *swarm;
 };
 
-/* Makes sure that there is a connection. `peer` NULL: whoever answers at `addrs`. Addresses may end in
- * /p2p/ID, which must then be `peer`. They are added to those in the peerstore when `peer` is given;
- * wildcard, unsupported and own addresses are skipped. Concurrent dials of one peer share their work. An
- * existing connection completes it at once (from the loop). timeout_ns 0: the default. WW_EINVAL (nothing to
- * dial, self-dial). Result: WW_OK, WW_ETIMEOUT, WW_EREFUSED, WW_EUNREACH, WW_EPEERID, ... of the last or most
- * telling failure. */
+/* Makes sure that there is a connection. `peer` NULL: whoever answers at `addrs`, or the peer that they name.
+ * Addresses may end in /p2p/ID, which must then be `peer`. Those in the peerstore are tried as well when the
+ * peer is known; of these the ones that failed lately wait out their back-off (5 s + n² s, at most 5 min),
+ * while addresses given here are always tried. Wildcard, unsupported and own addresses are skipped.
+ * Concurrent dials of one peer share their work. An existing connection completes it at once (from the loop).
+ * timeout_ns 0: the default. Returns WW_EINVAL (self-dial, bad address), WW_EUNREACH (nothing left to try;
+ * op->diag says why), WW_ENOMEM. Result: WW_OK, WW_ETIMEOUT, WW_EREFUSED, WW_EUNREACH, WW_EPEERID, ...
+ * whichever is most telling. */
 WW_MUST_USE ww_err ww_swarm_dial(struct ww_swarm *sw, struct ww_swarm_dial *op, const struct ww_peer_id *peer,
     const struct ww_bytes *addrs, size_t addr_count, uint64_t timeout_ns);
 /* `done` does not come. Harmless on an idle operation that is zeroed or has been used. */
@@ -162,9 +165,9 @@ struct ww_swarm_open {
     struct ww_swarm_dial dial;
     struct ww_peer_id peer;
     char *protocols;
-    size_t protocol_count, protocol_index;
+    size_t protocol_count, protocols_len;
     ww_err result;
-    bool lazy, idle_dial;
+    bool strict, dialing;
     struct ww_timer timer;
     struct ww_task task;
     struct ww_swarm *swarm;

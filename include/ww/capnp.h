@@ -538,8 +538,15 @@ WW_API void ww_pb_set_cap(struct ww_pb p, struct ww_cap *cap);
 WW_API void ww_pb_set(struct ww_pb p, struct ww_pr from);
 WW_API void ww_pb_set_struct(struct ww_pb p, struct ww_sr from);
 WW_API void ww_pb_set_list(struct ww_pb p, struct ww_lr from);
+WW_API void ww_pb_wipe_(struct ww_pb p);
+
 /* Makes the pointer null, zeroes what it led to and drops its capabilities. */
-WW_API void ww_pb_clear(struct ww_pb p);
+static inline void ww_pb_clear(struct ww_pb p)
+{
+    if (!ww_pb_is_null(p))
+        ww_pb_wipe_(p);
+}
+
 /* Moves the object of `from` here without copying, leaving `from` null; both in one message. */
 WW_API void ww_pb_move(struct ww_pb p, struct ww_pb from);
 
@@ -637,6 +644,66 @@ static inline struct ww_pb ww_lb_ptr(struct ww_lb l, uint32_t i)
         p.at = l.data + (size_t)i * l.step + l.data_bytes;
     return p;
 }
+
+/* ---- shorthands for lists of blobs and floats */
+
+static inline struct ww_bytes ww_lr_text(struct ww_lr l, uint32_t i)
+{
+    return ww_pr_text(ww_lr_ptr(l, i));
+}
+
+static inline struct ww_bytes ww_lr_data(struct ww_lr l, uint32_t i)
+{
+    return ww_pr_data(ww_lr_ptr(l, i));
+}
+
+static inline float ww_lr_f32(struct ww_lr l, uint32_t i)
+{
+    return ww_f32_of(ww_lr_u32(l, i));
+}
+
+static inline double ww_lr_f64(struct ww_lr l, uint32_t i)
+{
+    return ww_f64_of(ww_lr_u64(l, i));
+}
+
+static inline void ww_lb_set_text(struct ww_lb l, uint32_t i, struct ww_bytes text)
+{
+    ww_pb_set_text(ww_lb_ptr(l, i), text);
+}
+
+static inline void ww_lb_set_data(struct ww_lb l, uint32_t i, struct ww_bytes data)
+{
+    ww_pb_set_data(ww_lb_ptr(l, i), data);
+}
+
+static inline void ww_lb_set_f32(struct ww_lb l, uint32_t i, float v)
+{
+    ww_lb_set_u32(l, i, ww_f32_bits(v));
+}
+
+static inline void ww_lb_set_f64(struct ww_lb l, uint32_t i, double v)
+{
+    ww_lb_set_u64(l, i, ww_f64_bits(v));
+}
+
+/* ---- descriptions of interfaces, in generated code: for tracing, policies and generic dispatch */
+
+struct ww_capnp_method {
+    const char *name;
+    uint16_t params_data_words, params_ptrs;
+    uint16_t results_data_words, results_ptrs;
+    bool streaming;         /* declared `-> stream` */
+    bool results_have_caps; /* the results can hold capabilities */
+};
+
+struct ww_capnp_interface {
+    uint64_t id;
+    const char *name;                                /* as in the schema */
+    const struct ww_capnp_method *methods;           /* by ordinal */
+    const struct ww_capnp_interface *const *extends; /* direct superclasses */
+    uint16_t method_count, extends_count;
+};
 
 #ifdef __cplusplus
 }

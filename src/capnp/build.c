@@ -36,8 +36,7 @@ static bool vacate(struct ww_pb p)
 {
     if (WW_UNLIKELY(!p.at))
         return false;
-    if (WW_UNLIKELY(ww_load64_(p.at) != 0))
-        ww_pb_clear(p);
+    ww_pb_clear(p);
     return true;
 }
 

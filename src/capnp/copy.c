@@ -220,8 +220,7 @@ void ww_ptr_wipe(struct ww_seg *seg, const uint8_t *at, uint64_t w)
     }
 }
 
-void ww_pb_clear(struct ww_pb p)
+void ww_pb_wipe_(struct ww_pb p)
 {
-    if (p.at)
-        drop_old(p, take_old(p));
+    drop_old(p, take_old(p));
 }

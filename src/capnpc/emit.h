@@ -1,0 +1,41 @@
+/* capnpc/emit.h — the C of one schema file.
+ *
+ * foo.capnp.h      types, accessors, constants, ids of interfaces; needs ww/capnp.h only
+ * foo.capnp.c      images of constants and of default values, descriptions of interfaces
+ * foo.capnp.rpc.h  calls and servers of the interfaces, on ww/rpc.h
+ * foo.capnp.rpc.c  their dispatchers
+ * The last two exist when the file has interfaces.
+ */
+#ifndef WW_CAPNPC_EMIT_H
+#define WW_CAPNPC_EMIT_H
+
+#include "capnpc/model.h"
+#include "capnpc/out.h"
+
+struct gen {
+    const struct model *m;
+    struct ww_lr files;
+    uint32_t file_index;
+    struct node *file;
+    struct node **nodes; /* of the file, outer before inner */
+    size_t node_count;
+    struct out h, c, rpc_h, rpc_c;
+    const char **taken; /* function and macro names so far */
+    size_t taken_count;
+    bool has_interfaces;
+};
+
+/* `name` (heap), with underscores appended until nothing of the file has it. */
+const char *claim(struct gen *g, char *name);
+/* The type in C of a scalar or enum. */
+const char *c_type(const struct gen *g, struct type t);
+/* A word image of `value` in the .c file, called `name`. */
+void emit_image(struct gen *g, const char *name, struct ww_pr value);
+
+void emit_types(struct gen *g, const struct node *n);
+void emit_struct(struct gen *g, const struct node *n);
+void emit_const(struct gen *g, const struct node *n);
+void emit_interface(struct gen *g, const struct node *n);
+void emit_rpc(struct gen *g, const struct node *n);
+
+#endif

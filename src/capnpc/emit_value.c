@@ -1,0 +1,107 @@
+/* capnpc/emit_value.c — constants, and the word images of values that are objects. */
+#include <math.h>
+
+#include "capnpc/emit.h"
+
+void emit_image(struct gen *g, const char *name, struct ww_pr value)
+{
+    struct ww_msg flat;
+    ww_msg_init(&flat, NULL);
+    for (uint32_t words = 1024; words == 1024 || ww_msg_seg_count(&flat) > 1; words *= 4) {
+        ww_msg_reset(&flat);
+        ww_msg_hint(&flat, words);
+        ww_pb_set(ww_msg_root_builder(&flat), value);
+        need(ww_msg_err(&flat) < 0 ? NULL : g);
+    }
+    struct ww_bytes seg = ww_msg_seg(&flat, 0);
+    put(&g->h, "extern const struct ww_seg %s;\n\n", name);
+    put(&g->c, "static const uint64_t %s_words[] = {", name);
+    for (size_t i = 0; i < seg.len; i += 8)
+        put(&g->c, "%sUINT64_C(0x%016llx),", i % 32 ? " " : "\n    ",
+            (unsigned long long)ww_load64_(seg.ptr + i));
+    put(&g->c, "\n};\nconst struct ww_seg %s = {NULL, (uint8_t *)%s_words, %zu, %zu, 0};\n\n", name, name,
+        seg.len / 8, seg.len / 8);
+    ww_msg_fini(&flat);
+}
+
+static char *signed_literal(const char *type, unsigned bits, int64_t v)
+{
+    if (v == INT64_MIN)
+        return textf("(-INT64_C(9223372036854775807) - 1)");
+    return bits == 64 ? textf("INT64_C(%lld)", (long long)v) : textf("((%s)%lld)", type, (long long)v);
+}
+
+static char *float_literal(struct type t, uint64_t bits)
+{
+    bool narrow = t.kind == TYPE_FLOAT32;
+    double v = narrow ? (double)ww_f32_of((uint32_t)bits) : ww_f64_of(bits);
+    if (!isfinite(v))
+        return narrow ? textf("ww_f32_of(UINT32_C(0x%llx))", (unsigned long long)bits)
+                      : textf("ww_f64_of(UINT64_C(0x%llx))", (unsigned long long)bits);
+    return narrow ? textf("((float)%.9g)", v) : textf("((double)%.17g)", v);
+}
+
+static char *scalar_literal(struct gen *g, struct type t, uint64_t bits)
+{
+    const char *type = c_type(g, t);
+    switch (t.kind) {
+    case TYPE_BOOL:
+        return textf("%s", bits ? "true" : "false");
+    case TYPE_INT8:
+        return signed_literal(type, 8, (int8_t)bits);
+    case TYPE_INT16:
+        return signed_literal(type, 16, (int16_t)bits);
+    case TYPE_INT32:
+        return signed_literal(type, 32, (int32_t)bits);
+    case TYPE_INT64:
+        return signed_literal(type, 64, (int64_t)bits);
+    case TYPE_UINT64:
+        return textf("UINT64_C(%llu)", (unsigned long long)bits);
+    case TYPE_FLOAT32:
+    case TYPE_FLOAT64:
+        return float_literal(t, bits);
+    default:
+        return textf("((%s)%lluu)", type, (unsigned long long)bits);
+    }
+}
+
+static void emit_object(struct gen *g, const struct node *n, struct type t)
+{
+    const char *image = claim(g, textf("%s_image", n->name));
+    const char *name = claim(g, textf("%s", n->name));
+    emit_image(g, image, value_ptr(const_value(n)));
+    char *root = textf("ww_pr_const(&%s)", image);
+    if (t.kind == TYPE_TEXT || t.kind == TYPE_DATA) {
+        put(&g->h, "static inline struct ww_bytes %s(void)\n{\n    return ww_pr_%s(%s);\n}\n\n", name,
+            t.kind == TYPE_TEXT ? "text" : "data", root);
+    } else if (t.kind == TYPE_STRUCT) {
+        const char *s = model_need(g->m, t.id)->name;
+        put(&g->h, "static inline struct %s_r %s(void)\n{\n    return %s_r_from(%s);\n}\n\n", s, name, s,
+            root);
+    } else if (t.kind == TYPE_LIST && type_of(t.elem).kind == TYPE_STRUCT) {
+        const char *s = model_need(g->m, type_of(t.elem).id)->name;
+        put(&g->h, "static inline struct %s_l %s(void)\n{\n    return %s_l_from(%s);\n}\n\n", s, name, s,
+            root);
+    } else if (t.kind == TYPE_LIST) {
+        put(&g->h,
+            "static inline struct ww_lr %s(void)\n{\n    return ww_pr_list(%s, (enum ww_elem)%d);\n}\n\n",
+            name, root, (int)elem_of(type_of(t.elem)));
+    } else {
+        put(&g->h, "static inline struct ww_pr %s(void)\n{\n    return %s;\n}\n\n", name, root);
+    }
+    ww_free(root);
+}
+
+void emit_const(struct gen *g, const struct node *n)
+{
+    struct type t = const_type(n);
+    if (t.kind == TYPE_VOID)
+        return;
+    if (t.kind >= TYPE_TEXT && t.kind != TYPE_ENUM) {
+        emit_object(g, n, t);
+        return;
+    }
+    char *literal = scalar_literal(g, t, value_bits(t.kind, const_value(n)));
+    put(&g->h, "#define %s %s\n\n", claim(g, textf("%s", n->name)), literal);
+    ww_free(literal);
+}

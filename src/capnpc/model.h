@@ -1,0 +1,118 @@
+/* capnpc/model.h — a CodeGeneratorRequest as the generator sees it: nodes by id, with their names in C.
+ *
+ * The request is read in place. Layouts are those of /capnp/schema.capnp, which is append-only; this is the
+ * one file that knows its offsets.
+ */
+#ifndef WW_CAPNPC_MODEL_H
+#define WW_CAPNPC_MODEL_H
+
+#include "base/base.h"
+#include "ww/capnp.h"
+
+enum node_kind { NODE_FILE, NODE_STRUCT, NODE_ENUM, NODE_INTERFACE, NODE_CONST, NODE_ANNOTATION };
+
+enum type_kind {
+    TYPE_VOID,
+    TYPE_BOOL,
+    TYPE_INT8,
+    TYPE_INT16,
+    TYPE_INT32,
+    TYPE_INT64,
+    TYPE_UINT8,
+    TYPE_UINT16,
+    TYPE_UINT32,
+    TYPE_UINT64,
+    TYPE_FLOAT32,
+    TYPE_FLOAT64,
+    TYPE_TEXT,
+    TYPE_DATA,
+    TYPE_LIST,
+    TYPE_ENUM,
+    TYPE_STRUCT,
+    TYPE_INTERFACE,
+    TYPE_ANY,
+};
+
+/* /capnp/stream.capnp:StreamResult, the result of methods declared `-> stream`. */
+#define STREAM_RESULT UINT64_C(0x995f9a3377c0b16e)
+#define NO_TAG 0xffff
+
+struct node {
+    uint64_t id;
+    struct ww_sr s;
+    const char *name;   /* in C, with prefix; NULL for what no requested file reaches */
+    const char *schema; /* as in the schema, for comments */
+    struct node *file;
+};
+
+struct model {
+    struct ww_msg *msg;
+    struct node *nodes;
+    size_t count;
+};
+
+struct type {
+    enum type_kind kind;
+    uint64_t id;       /* of enums, structs and interfaces */
+    struct ww_sr elem; /* of lists: a Type */
+    bool is_cap;       /* AnyPointer that is constrained to capabilities */
+};
+
+struct field {
+    const char *name;
+    uint16_t tag; /* NO_TAG outside of unions */
+    bool is_group;
+    uint64_t group;
+    uint32_t offset;
+    struct type type;
+    struct ww_sr value; /* the default, a Value */
+    bool has_default;
+};
+
+struct method {
+    const char *name;
+    uint16_t index;
+    uint64_t params, results;
+};
+
+/* Ends the program with a message when the request is malformed. */
+void model_init(struct model *m, struct ww_msg *request);
+
+struct ww_lr model_files(const struct model *m);
+/* NULL when the request does not have it. */
+struct node *model_node(const struct model *m, uint64_t id);
+/* The same, where the request must have it. */
+struct node *model_need(const struct model *m, uint64_t id);
+
+enum node_kind node_kind(const struct node *n);
+uint16_t node_data_words(const struct node *n);
+uint16_t node_ptrs(const struct node *n);
+uint16_t node_tags(const struct node *n);
+uint32_t node_tag_offset(const struct node *n);
+bool node_is_group(const struct node *n);
+struct ww_lr node_children(const struct node *n);
+struct node *child_node(const struct model *m, struct ww_lr children, uint32_t i);
+
+uint32_t field_count(const struct node *n);
+struct field node_field(const struct node *n, uint32_t i);
+uint32_t enumerant_count(const struct node *n);
+const char *enumerant_name(const struct node *n, uint32_t i);
+uint32_t method_count(const struct node *n);
+struct method node_method(const struct node *n, uint32_t i);
+uint32_t super_count(const struct node *n);
+uint64_t node_super(const struct node *n, uint32_t i);
+
+struct type type_of(struct ww_sr type);
+struct type const_type(const struct node *n);
+struct ww_sr const_value(const struct node *n);
+/* The bits of a scalar Value. */
+uint64_t value_bits(enum type_kind kind, struct ww_sr value);
+struct ww_pr value_ptr(struct ww_sr value);
+enum ww_elem elem_of(struct type elem);
+
+const char *file_path(struct ww_lr files, uint32_t i);
+uint64_t file_id(struct ww_lr files, uint32_t i);
+/* The name under which file `i` imports the file `id`; NULL when it does not. */
+const char *file_import(struct ww_lr files, uint32_t i, uint64_t id);
+
+#endif

@@ -1,5 +1,6 @@
 /* Frames, life of a stream, limits, refusals: one core against bytes written by hand. */
 #include "p2p/yamux.h"
+#include "test/lib/alloc_fail.h"
 #include "test/lib/test.h"
 
 #include <stdio.h>
@@ -493,6 +494,28 @@ static void test_gather_views(void **state)
     teardown(f);
 }
 
+/* A short slab is copied, and without memory nothing of it is: not even what would fit into the last chunk.
+ */
+static void test_short_slab_no_memory(void **state)
+{
+    struct fixture *f = setup(true);
+    struct ww_slab *slab = ww_slab_new(500);
+    memset(slab->data, 'a', slab->len);
+    size_t taken;
+    assert_ok(ww_yamux_open(&f->y, &f->s[0]));
+    assert_ok(ww_yamux_stream_write(&f->s[0], ww_bytes(slab->data, 500), &taken));
+    alloc_track_begin();
+    alloc_track_fail(1, true);
+    assert_int_equal(ww_yamux_stream_write_slab(&f->s[0], slab, 0, 100), WW_ENOMEM);
+    assert_int_equal(f->y.send_bytes, 500);
+    alloc_track_fail(0, false);
+    alloc_track_end();
+    assert_ok(ww_yamux_stream_write_slab(&f->s[0], slab, 0, 100));
+    assert_int_equal(f->y.send_bytes, 600);
+    ww_slab_unref(slab);
+    teardown(f);
+}
+
 /* Bulk on two streams takes turns; what is small and urgent comes first. */
 static void test_fairness(void **state)
 {
@@ -668,6 +691,7 @@ int main(void)
         cmocka_unit_test(test_goaway),
         cmocka_unit_test(test_send_window),
         cmocka_unit_test(test_gather_views),
+        cmocka_unit_test(test_short_slab_no_memory),
         cmocka_unit_test(test_fairness),
         cmocka_unit_test(test_connection_bound),
         cmocka_unit_test(test_window_grows),

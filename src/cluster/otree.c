@@ -575,6 +575,17 @@ bool ww_otree_prev(struct ww_otree_iter *it, uint32_t *ret_ref)
     return true;
 }
 
+uint32_t ww_otree_peek(const struct ww_otree_iter *it, uint32_t ahead, bool back)
+{
+    if (it->depth == 0)
+        return 0;
+    const struct ww_onode *n = it->path[it->depth - 1].node;
+    uint32_t at = it->path[it->depth - 1].at;
+    if (back)
+        return at > ahead ? node_refs(n)[at - 1 - ahead] : 0;
+    return ahead < n->count - at ? node_refs(n)[at + ahead] : 0;
+}
+
 /* ---- estimates and checks ---- */
 
 /* How far into the tree the position is, from 0 to 1, taking all kids of a node for equally heavy. */

@@ -40,7 +40,7 @@ static uint64_t record_charge(const struct body *b, const struct ww_routing *t)
      * shared. */
     uint64_t bytes = sizeof(struct cell) + sizeof *b + b->peer_len + (3u + b->meta_count) * 32u;
     if (b->host)
-        bytes += sizeof(struct atom) + atom_at(t, b->host)->len;
+        bytes += sizeof(struct atom) + b->host->len;
     for (size_t i = 0; i < b->meta_count; i++)
         bytes += sizeof(struct atom) + atom_at(t, b->meta[i])->len;
     return bytes;
@@ -74,9 +74,9 @@ void routing_destroy(struct ww_routing *t)
         struct body *b = cell_at(t, slot)->body;
         versions_free(t, &cell_at(t, slot)->older);
         for (size_t m = 0; m <= b->meta_count; m++) {
-            uint32_t atom = m < b->meta_count ? b->meta[m] : b->host;
-            if (atom)
-                ww_otree_drop(&t->pool, &atom_at(t, atom)->posting);
+            struct atom *a = m < b->meta_count ? atom_at(t, b->meta[m]) : b->host;
+            if (a)
+                ww_otree_drop(&t->pool, &a->posting);
         }
         body_free(t, b);
     }
@@ -194,11 +194,11 @@ static void index_cost_add(const struct ww_routing *t, const struct body *b, str
     cost->full += ww_otree_cost(&t->trees[TREE_ID]) + ww_otree_cost(&t->trees[TREE_SERVER]);
     cost->changes += 2;
     for (size_t m = 0; m <= b->meta_count; m++) {
-        uint32_t atom = m < b->meta_count ? b->meta[m] : b->host;
-        if (!atom)
+        const struct atom *a = m < b->meta_count ? atom_at(t, b->meta[m]) : b->host;
+        if (!a)
             continue;
         cost->full += ww_otree_cost(&t->trees[m < b->meta_count ? TREE_META : TREE_HOST]);
-        cost->full += ww_otree_cost(&atom_at(t, atom)->posting);
+        cost->full += ww_otree_cost(&a->posting);
         cost->changes += 2;
     }
 }
@@ -266,7 +266,7 @@ static void index_insert(struct ww_routing *t, uint32_t slot)
     probe_slot(&p, t, WW_INDEX_SERVER, slot);
     ww_otree_insert(&t->pool, &t->trees[TREE_SERVER], &p.base, slot);
     if (b->host)
-        posting_insert(t, TREE_HOST, b->host, slot);
+        posting_insert(t, TREE_HOST, b->host->number, slot);
     for (size_t i = 0; i < b->meta_count; i++) {
         if (first_of_its_kind(b, i))
             posting_insert(t, TREE_META, b->meta[i], slot);
@@ -283,7 +283,7 @@ static void index_remove(struct ww_routing *t, uint32_t slot)
     probe_slot(&p, t, WW_INDEX_SERVER, slot);
     ww_otree_remove(&t->pool, &t->trees[TREE_SERVER], &p.base);
     if (b->host)
-        posting_remove(t, TREE_HOST, b->host, slot);
+        posting_remove(t, TREE_HOST, b->host->number, slot);
     for (size_t i = 0; i < b->meta_count; i++) {
         if (first_of_its_kind(b, i))
             posting_remove(t, TREE_META, b->meta[i], slot);
@@ -311,9 +311,9 @@ static ww_err input_check(const struct ww_record_in *in)
 
 static bool same_content(const struct ww_routing *t, const struct body *b, const struct ww_record_in *in)
 {
-    if (b->server != in->server || b->meta_count != in->meta_count || (b->host == 0) != (in->host.len == 0))
+    if (b->server != in->server || b->meta_count != in->meta_count || (b->host == NULL) != (in->host.len == 0))
         return false;
-    if (b->host && !ww_bytes_eq(atom_text(atom_at(t, b->host)), in->host))
+    if (b->host && !ww_bytes_eq(atom_text(b->host), in->host))
         return false;
     for (size_t i = 0; i < in->meta_count; i++) {
         if (!ww_bytes_eq(atom_text(atom_at(t, b->meta[i])), in->meta[i]))

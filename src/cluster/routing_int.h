@@ -42,11 +42,13 @@ struct version {
     };
 };
 
+struct atom;
+
 struct body {
     uint64_t server;
     uint64_t born;    /* epoch */
     uint64_t id_word; /* order-preserving digest of the peer id's text */
-    uint32_t host;    /* atom, 0: none */
+    struct atom *host; /* NULL: none */
     uint8_t peer_len, meta_count;
     uint32_t meta[]; /* atoms, then the peer id's bytes */
 };
@@ -71,7 +73,7 @@ struct atom {
     struct ww_otree posting;
     struct version *older;
     uint32_t refs, hash;
-    uint32_t next; /* free and dead atoms */
+    uint32_t number; /* its own; of a dead atom: the next dead one's */
     uint16_t len;
     uint8_t kind;
     uint8_t text[];

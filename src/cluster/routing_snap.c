@@ -50,7 +50,7 @@ static void atom_retire_to(struct ww_routing *t, struct ww_snapshot *s, uint32_t
         atom_free(t, atom);
         return;
     }
-    a->next = s->dead_atoms;
+    a->number = s->dead_atoms;
     s->dead_atoms = atom;
 }
 
@@ -117,7 +117,7 @@ static void snapshot_release(struct ww_snapshot *s)
     }
     while (s->dead_atoms) {
         uint32_t atom = s->dead_atoms;
-        s->dead_atoms = atom_at(t, atom)->next;
+        s->dead_atoms = atom_at(t, atom)->number;
         atom_retire_to(t, older, atom);
     }
     ww_opool_trim(&t->pool);
@@ -144,7 +144,7 @@ void record_fill(const struct ww_routing *t, uint32_t slot, struct ww_record *r)
     const struct cell *c = cell_at(t, slot);
     const struct body *b = c->body;
     r->peer = body_peer(b);
-    r->host = b->host ? atom_text(atom_at(t, b->host)) : (struct ww_bytes){NULL, 0};
+    r->host = b->host ? atom_text(b->host) : (struct ww_bytes){NULL, 0};
     r->server = b->server;
     r->seq = c->seq;
     r->deadline_ns = c->deadline_ns;
@@ -272,6 +272,27 @@ static bool scan_outer(struct ww_scan_iter *it, uint32_t *ret_ref)
     return false;
 }
 
+/* Records lie scattered: a scan asks for those that come next while it looks at this one, in the order in which one leads
+ * to the other. */
+static void scan_prefetch(const struct ww_routing *t, const struct ww_otree_iter *at, bool back)
+{
+    uint32_t slot = ww_otree_peek(at, 12, back);
+    if (slot)
+        __builtin_prefetch(cell_at(t, slot));
+    slot = ww_otree_peek(at, 8, back);
+    if (slot) {
+        const struct body *b = cell_at(t, slot)->body;
+        __builtin_prefetch(b);
+        __builtin_prefetch((const char *)b + 64);
+    }
+    slot = ww_otree_peek(at, 4, back);
+    if (slot) {
+        const struct atom *host = cell_at(t, slot)->body->host;
+        __builtin_prefetch(host);
+        __builtin_prefetch((const char *)host + 64);
+    }
+}
+
 /* Whether the scan met the record before, under another of its strings. */
 static bool met_before(const struct ww_scan_iter *it, uint32_t slot)
 {
@@ -316,6 +337,7 @@ bool ww_scan_next(struct ww_scan_iter *it, struct ww_record *ret_record)
     uint32_t slot;
     if (!(over_atoms(&it->scan) ? scan_atoms(it, &slot) : scan_outer(it, &slot)))
         return false;
+    scan_prefetch(it->snap->table, over_atoms(&it->scan) ? &it->inner : &it->outer, it->scan.reverse);
     ww_snapshot_record(it->snap, slot, ret_record);
     return true;
 }

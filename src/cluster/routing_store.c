@@ -212,7 +212,7 @@ static uint32_t atom_new(struct ww_routing *t, enum atom_kind kind, uint32_t has
     if (from_free)
         t->atoms.free = (uint32_t)(uintptr_t)*atom_ref(t, atom);
     *a = (struct atom){
-        .born = t->epoch, .epoch = t->epoch, .hash = hash, .len = (uint16_t)text.len, .kind = (uint8_t)kind};
+        .born = t->epoch, .epoch = t->epoch, .hash = hash, .number = atom, .len = (uint16_t)text.len, .kind = (uint8_t)kind};
     memcpy(a->text, text.ptr, text.len);
     *atom_ref(t, atom) = a;
     return atom;
@@ -349,8 +349,9 @@ struct body *body_new(struct ww_routing *t, const struct ww_record_in *in)
     memset(b->meta, 0, in->meta_count * sizeof *b->meta);
     bool ok = true;
     if (in->host.len) {
-        b->host = atom_intern(t, ATOM_HOST, in->host);
-        ok = b->host != 0;
+        uint32_t host = atom_intern(t, ATOM_HOST, in->host);
+        ok = host != 0;
+        b->host = ok ? atom_at(t, host) : NULL;
     }
     for (size_t i = 0; ok && i < in->meta_count; i++) {
         b->meta[i] = atom_intern(t, ATOM_META, in->meta[i]);
@@ -365,7 +366,7 @@ struct body *body_new(struct ww_routing *t, const struct ww_record_in *in)
 void body_free(struct ww_routing *t, struct body *b)
 {
     if (b->host)
-        atom_unref(t, b->host);
+        atom_unref(t, b->host->number);
     for (size_t i = 0; i < b->meta_count; i++) {
         if (b->meta[i])
             atom_unref(t, b->meta[i]);

@@ -83,7 +83,8 @@ void ww_otree_last(struct ww_otree_iter *it, const struct ww_otree *tree);
 void ww_otree_seek(struct ww_otree_iter *it, const struct ww_otree *tree, const struct ww_oprobe *probe);
 bool ww_otree_next(struct ww_otree_iter *it, uint32_t *ret_ref);
 bool ww_otree_prev(struct ww_otree_iter *it, uint32_t *ret_ref);
-/* What a call of next (or prev, `back`) will yield after `ahead` others, when it is in the same leaf; else 0. */
+/* What a call of next (or prev, `back`) will yield after `ahead` others, when it is in the same leaf; else 0.
+ */
 uint32_t ww_otree_peek(const struct ww_otree_iter *it, uint32_t ahead, bool back);
 /* About how many entries lie from `lo` to before `hi` (each NULL: open); exact within one leaf. */
 size_t ww_otree_estimate(const struct ww_otree *tree, const struct ww_oprobe *lo, const struct ww_oprobe *hi);

@@ -118,11 +118,6 @@ uint64_t ww_routing_deadline(const struct ww_routing *t)
     return wheel_deadline(t);
 }
 
-static uint64_t peer_hash(const struct ww_routing *t, struct ww_bytes peer)
-{
-    return ww_siphash13(t->conf.seed, peer);
-}
-
 ww_err ww_routing_get(const struct ww_routing *t, struct ww_bytes peer, struct ww_record *ret_record)
 {
     uint32_t slot = peers_find(t, peer, peer_hash(t, peer));
@@ -311,7 +306,8 @@ static ww_err input_check(const struct ww_record_in *in)
 
 static bool same_content(const struct ww_routing *t, const struct body *b, const struct ww_record_in *in)
 {
-    if (b->server != in->server || b->meta_count != in->meta_count || (b->host == NULL) != (in->host.len == 0))
+    if (b->server != in->server || b->meta_count != in->meta_count ||
+        (b->host == NULL) != (in->host.len == 0))
         return false;
     if (b->host && !ww_bytes_eq(atom_text(b->host), in->host))
         return false;

@@ -169,7 +169,7 @@ struct ww_scan_iter {
     struct ww_otree_iter outer, inner; /* inner: the records of the string at which `outer` stands */
     uint32_t stop;                     /* the first entry of `outer` beyond the bounds; 0: none */
     uint32_t atom;                     /* the string at which `outer` stands; 0: none */
-    bool done;
+    bool single_key, prefetch, done;
 };
 
 void ww_scan_init(struct ww_scan_iter *it, struct ww_snapshot *snap, const struct ww_scan *scan);

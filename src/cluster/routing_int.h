@@ -46,8 +46,8 @@ struct atom;
 
 struct body {
     uint64_t server;
-    uint64_t born;    /* epoch */
-    uint64_t id_word; /* order-preserving digest of the peer id's text */
+    uint64_t born;     /* epoch */
+    uint64_t id_word;  /* order-preserving digest of the peer id's text */
     struct atom *host; /* NULL: none */
     uint8_t peer_len, meta_count;
     uint32_t meta[]; /* atoms, then the peer id's bytes */
@@ -204,10 +204,13 @@ bool bounds_hold(const struct ww_bound *lo, const struct ww_bound *hi, struct ww
 /* 0 when memory is out. */
 uint32_t cell_new(struct ww_routing *t);
 void cell_free(struct ww_routing *t, uint32_t slot);
+uint64_t peer_hash(const struct ww_routing *t, struct ww_bytes peer);
 uint32_t peers_find(const struct ww_routing *t, struct ww_bytes peer, uint64_t hash);
 WW_MUST_USE ww_err peers_reserve(struct ww_routing *t);
 void peers_insert(struct ww_routing *t, uint32_t slot, uint64_t hash);
 void peers_remove(struct ww_routing *t, uint32_t slot);
+/* 0: no such atom. */
+uint32_t atom_find(const struct ww_routing *t, enum atom_kind kind, struct ww_bytes text);
 /* The atom of the text with one reference more; 0 when memory is out. */
 uint32_t atom_intern(struct ww_routing *t, enum atom_kind kind, struct ww_bytes text);
 /* The atom goes (or dies, when a snapshot sees it) with its last reference; its posting is empty then. */

@@ -1,5 +1,6 @@
 /* Snapshots and scans. */
 #include "cluster/routing_int.h"
+#include "p2p/multibase.h"
 
 /* ---- what a snapshot keeps alive ---- */
 
@@ -198,6 +199,8 @@ struct ww_otree posting_at(const struct ww_routing *t, uint32_t atom, uint64_t e
 
 /* ---- scans ---- */
 
+#define PREFETCH_FROM 30000 /* records; smaller tables fit into the caches */
+
 struct ww_scan ww_scan_exact(enum ww_index index, struct ww_bytes text)
 {
     return (struct ww_scan){.index = index, .lo = {WW_BOUND_INCL, text}, .hi = {WW_BOUND_INCL, text}};
@@ -216,6 +219,31 @@ struct ww_scan ww_scan_all(enum ww_index index)
 static bool over_atoms(const struct ww_scan *scan)
 {
     return scan->index >= WW_INDEX_HOST;
+}
+
+static bool scan_exact(const struct ww_scan *scan)
+{
+    return scan->lo.kind == WW_BOUND_INCL && scan->hi.kind == WW_BOUND_INCL &&
+        ww_bytes_eq(scan->lo.text, scan->hi.text);
+}
+
+/* The one entry of an exact scan by way of the hashes, which describe the present: 0 when they cannot tell,
+ * because the entry is gone or younger than the snapshot, or because the key is not unique. */
+static uint32_t scan_hashed(const struct ww_snapshot *snap, const struct ww_scan *scan)
+{
+    const struct ww_routing *t = snap->table;
+    if (!scan_exact(scan) || scan->index == WW_INDEX_SERVER)
+        return 0;
+    if (over_atoms(scan)) {
+        uint32_t atom = atom_find(t, scan->index == WW_INDEX_HOST ? ATOM_HOST : ATOM_META, scan->lo.text);
+        return atom && atom_at(t, atom)->born <= snap->epoch ? atom : 0;
+    }
+    uint8_t peer[WW_ROUTING_PEER_MAX];
+    ww_err len = ww_base58_decode(scan->lo.text, peer, sizeof peer);
+    if (len <= 0)
+        return 0;
+    uint32_t slot = peers_find(t, ww_bytes(peer, (size_t)len), peer_hash(t, ww_bytes(peer, (size_t)len)));
+    return slot && cell_at(t, slot)->body->born <= snap->epoch ? slot : 0;
 }
 
 /* Sets `at` before the first entry within the lower bound, or (`upper`) behind the last one within the upper.
@@ -238,8 +266,17 @@ void ww_scan_init(struct ww_scan_iter *it, struct ww_snapshot *snap, const struc
 {
     it->snap = ww_snapshot_ref(snap);
     it->scan = *scan;
+    it->single_key = scan->index != WW_INDEX_META || scan_exact(scan);
+    it->prefetch = snap->count >= PREFETCH_FROM;
     it->atom = 0;
     it->done = false;
+    it->stop = 0;
+    uint32_t only = scan_hashed(snap, scan);
+    if (only) {
+        struct ww_otree one = {.count = 1, .single = only};
+        (scan->reverse ? ww_otree_last : ww_otree_first)(&it->outer, &one);
+        return;
+    }
     struct ww_otree_iter end;
     scan_seek(&it->outer, snap, scan, scan->reverse);
     scan_seek(&end, snap, scan, !scan->reverse);
@@ -272,8 +309,8 @@ static bool scan_outer(struct ww_scan_iter *it, uint32_t *ret_ref)
     return false;
 }
 
-/* Records lie scattered: a scan asks for those that come next while it looks at this one, in the order in which one leads
- * to the other. */
+/* Records lie scattered: a scan asks for those that come next while it looks at this one, in the order in
+ * which one leads to the other. */
 static void scan_prefetch(const struct ww_routing *t, const struct ww_otree_iter *at, bool back)
 {
     uint32_t slot = ww_otree_peek(at, 12, back);
@@ -315,12 +352,10 @@ static bool met_before(const struct ww_scan_iter *it, uint32_t slot)
 /* The next slot of an index over strings. */
 static bool scan_atoms(struct ww_scan_iter *it, uint32_t *ret_slot)
 {
-    bool exact = it->scan.lo.kind == WW_BOUND_INCL && it->scan.hi.kind == WW_BOUND_INCL &&
-        ww_bytes_eq(it->scan.lo.text, it->scan.hi.text);
     for (;;) {
         while (it->atom &&
             (it->scan.reverse ? ww_otree_prev(&it->inner, ret_slot) : ww_otree_next(&it->inner, ret_slot))) {
-            if (it->scan.index == WW_INDEX_HOST || exact || !met_before(it, *ret_slot))
+            if (it->single_key || !met_before(it, *ret_slot))
                 return true;
         }
         if (!scan_outer(it, &it->atom)) {
@@ -337,7 +372,8 @@ bool ww_scan_next(struct ww_scan_iter *it, struct ww_record *ret_record)
     uint32_t slot;
     if (!(over_atoms(&it->scan) ? scan_atoms(it, &slot) : scan_outer(it, &slot)))
         return false;
-    scan_prefetch(it->snap->table, over_atoms(&it->scan) ? &it->inner : &it->outer, it->scan.reverse);
+    if (it->prefetch)
+        scan_prefetch(it->snap->table, over_atoms(&it->scan) ? &it->inner : &it->outer, it->scan.reverse);
     ww_snapshot_record(it->snap, slot, ret_record);
     return true;
 }

@@ -79,6 +79,11 @@ static uint32_t pair_hash(uint64_t pair)
     return (uint32_t)(pair >> 32);
 }
 
+uint64_t peer_hash(const struct ww_routing *t, struct ww_bytes peer)
+{
+    return ww_siphash13(t->conf.seed, peer);
+}
+
 uint32_t peers_find(const struct ww_routing *t, struct ww_bytes peer, uint64_t hash)
 {
     if (t->peers.capacity == 0)
@@ -211,30 +216,49 @@ static uint32_t atom_new(struct ww_routing *t, enum atom_kind kind, uint32_t has
     }
     if (from_free)
         t->atoms.free = (uint32_t)(uintptr_t)*atom_ref(t, atom);
-    *a = (struct atom){
-        .born = t->epoch, .epoch = t->epoch, .hash = hash, .number = atom, .len = (uint16_t)text.len, .kind = (uint8_t)kind};
+    *a = (struct atom){.born = t->epoch,
+        .epoch = t->epoch,
+        .hash = hash,
+        .number = atom,
+        .len = (uint16_t)text.len,
+        .kind = (uint8_t)kind};
     memcpy(a->text, text.ptr, text.len);
     *atom_ref(t, atom) = a;
     return atom;
 }
 
+static uint32_t atom_lookup(
+    const struct ww_routing *t, enum atom_kind kind, uint32_t hash, struct ww_bytes text)
+{
+    if (t->interned.capacity == 0)
+        return 0;
+    uint32_t mask = t->interned.capacity - 1;
+    for (uint32_t i = hash & mask; t->interned.slots[i]; i = (i + 1) & mask) {
+        const struct atom *a = atom_at(t, t->interned.slots[i]);
+        if (a->hash == hash && a->kind == kind && ww_bytes_eq(atom_text(a), text))
+            return a->number;
+    }
+    return 0;
+}
+
+uint32_t atom_find(const struct ww_routing *t, enum atom_kind kind, struct ww_bytes text)
+{
+    return atom_lookup(t, kind, atom_hash(t, kind, text), text);
+}
+
 uint32_t atom_intern(struct ww_routing *t, enum atom_kind kind, struct ww_bytes text)
 {
-    uint32_t hash = atom_hash(t, kind, text), mask = t->interned.capacity - 1;
-    for (uint32_t i = hash & mask; t->interned.capacity && t->interned.slots[i]; i = (i + 1) & mask) {
-        struct atom *a = atom_at(t, t->interned.slots[i]);
-        if (a->hash == hash && a->kind == kind && ww_bytes_eq(atom_text(a), text)) {
-            a->refs++;
-            return t->interned.slots[i];
-        }
+    uint32_t hash = atom_hash(t, kind, text), atom = atom_lookup(t, kind, hash, text);
+    if (atom) {
+        atom_at(t, atom)->refs++;
+        return atom;
     }
     if (interned_reserve(t) < 0)
         return 0;
-    uint32_t atom = atom_new(t, kind, hash, text);
+    atom = atom_new(t, kind, hash, text);
     if (!atom)
         return 0;
-    mask = t->interned.capacity - 1;
-    uint32_t at = hash & mask;
+    uint32_t mask = t->interned.capacity - 1, at = hash & mask;
     while (t->interned.slots[at])
         at = (at + 1) & mask;
     t->interned.slots[at] = atom;
@@ -332,7 +356,7 @@ void versions_free(struct ww_routing *t, struct version **chain)
 
 static size_t body_bytes(size_t meta_count, size_t peer_len)
 {
-    return sizeof(struct body) + meta_count * sizeof(uint32_t) + peer_len;
+    return offsetof(struct body, meta) + meta_count * sizeof(uint32_t) + peer_len;
 }
 
 struct body *body_new(struct ww_routing *t, const struct ww_record_in *in)

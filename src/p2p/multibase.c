@@ -68,60 +68,90 @@ static ww_err bits_decode(const struct base *b, struct ww_bytes text, uint8_t *o
     return 0;
 }
 
-/* Positional conversion by schoolbook arithmetic; leading zero bytes are leading zero digits. */
+/* Positional conversion by schoolbook arithmetic, five digits or four bytes at a time; leading zero bytes are
+ * leading zero digits. */
+#define GROUP 5 /* 58^5 < 2^30, so that products and carries fit into 64 bits */
+#define LIMBS_MAX ((WW_BASE58_TEXT_MAX + 48) / GROUP + 1) /* base36 needs 1.55 characters a byte */
+
+static uint32_t group_size(const struct base *b)
+{
+    uint32_t size = b->radix;
+    for (int i = 1; i < GROUP; i++)
+        size *= b->radix;
+    return size;
+}
+
 static ww_err radix_encode(const struct base *b, struct ww_bytes data, char *out, size_t out_size)
 {
-    uint8_t digits[WW_BASE58_TEXT_MAX + 48]; /* base36 needs 1.55 characters a byte */
+    uint32_t limbs[LIMBS_MAX], size = group_size(b); /* least significant first */
     size_t zeros = 0, count = 0;
     if (data.len > WW_BASE58_BYTES_MAX)
         return WW_ELIMIT;
     while (zeros < data.len && data.ptr[zeros] == 0)
         zeros++;
-    for (size_t i = zeros; i < data.len; i++) {
-        uint32_t carry = data.ptr[i];
+    for (size_t i = zeros; i < data.len;) {
+        /* The first group of bytes may be short: nothing is there yet to be shifted. */
+        size_t take = (data.len - i) % 4 ? (data.len - i) % 4 : 4;
+        uint64_t carry = 0;
+        for (size_t k = 0; k < take; k++)
+            carry = carry << 8 | data.ptr[i++];
         for (size_t j = 0; j < count; j++) {
-            carry += (uint32_t)digits[j] << 8;
-            digits[j] = (uint8_t)(carry % b->radix);
-            carry /= b->radix;
+            carry += (uint64_t)limbs[j] << 32;
+            limbs[j] = (uint32_t)(carry % size);
+            carry /= size;
         }
-        for (; carry > 0; carry /= b->radix)
-            digits[count++] = (uint8_t)(carry % b->radix);
+        for (; carry > 0; carry /= size)
+            limbs[count++] = (uint32_t)(carry % size);
     }
-    if (zeros + count > out_size)
+    char text[LIMBS_MAX * GROUP];
+    size_t at = sizeof text;
+    for (size_t j = 0; j < count; j++) {
+        uint32_t limb = limbs[j];
+        for (int k = 0; k < GROUP && (limb > 0 || j + 1 < count); k++, limb /= b->radix)
+            text[--at] = b->alphabet[limb % b->radix];
+    }
+    size_t len = sizeof text - at;
+    if (zeros + len > out_size)
         return WW_ELIMIT;
     memset(out, b->alphabet[0], zeros);
-    for (size_t i = 0; i < count; i++)
-        out[zeros + i] = b->alphabet[digits[count - 1 - i]];
-    return (ww_err)(zeros + count);
+    memcpy(out + zeros, text + at, len);
+    return (ww_err)(zeros + len);
 }
 
 static ww_err radix_decode(const struct base *b, struct ww_bytes text, uint8_t *out, size_t out_size)
 {
-    uint8_t bytes[WW_BASE58_TEXT_MAX]; /* least significant first */
+    uint32_t limbs[WW_BASE58_TEXT_MAX / 4 + 1], size = group_size(b); /* least significant first */
     size_t zeros = 0, count = 0;
     if (text.len > WW_BASE58_TEXT_MAX)
         return WW_ELIMIT;
     while (zeros < text.len && text.ptr[zeros] == (uint8_t)b->alphabet[0])
         zeros++;
-    for (size_t i = zeros; i < text.len; i++) {
-        int v = digit(b, text.ptr[i]);
-        if (v < 0)
-            return WW_EINVAL;
-        uint32_t carry = (uint32_t)v;
+    for (size_t i = zeros; i < text.len;) {
+        size_t take = (text.len - i) % GROUP ? (text.len - i) % GROUP : GROUP;
+        uint64_t carry = 0;
+        for (size_t k = 0; k < take; k++) {
+            int v = digit(b, text.ptr[i++]);
+            if (v < 0)
+                return WW_EINVAL;
+            carry = carry * b->radix + (uint32_t)v;
+        }
         for (size_t j = 0; j < count; j++) {
-            carry += (uint32_t)bytes[j] * b->radix;
-            bytes[j] = (uint8_t)carry;
-            carry >>= 8;
+            carry += (uint64_t)limbs[j] * size;
+            limbs[j] = (uint32_t)carry;
+            carry >>= 32;
         }
         if (carry > 0)
-            bytes[count++] = (uint8_t)carry;
+            limbs[count++] = (uint32_t)carry;
     }
-    if (zeros + count > out_size)
+    size_t len = count * 4;
+    while (len > 0 && (limbs[(len - 1) / 4] >> (len - 1) % 4 * 8 & 0xff) == 0)
+        len--;
+    if (zeros + len > out_size)
         return WW_ELIMIT;
     memset(out, 0, zeros);
-    for (size_t i = 0; i < count; i++)
-        out[zeros + i] = bytes[count - 1 - i];
-    return (ww_err)(zeros + count);
+    for (size_t i = 0; i < len; i++)
+        out[zeros + i] = (uint8_t)(limbs[(len - 1 - i) / 4] >> (len - 1 - i) % 4 * 8);
+    return (ww_err)(zeros + len);
 }
 
 static ww_err encode(const struct base *b, struct ww_bytes data, struct ww_buf *out)

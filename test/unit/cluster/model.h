@@ -174,7 +174,8 @@ static inline void model_expect(const struct model_record *want, const struct ww
         assert_bytes(ww_record_meta(got, i), want->meta[i], strlen(want->meta[i]));
 }
 
-static inline void model_expect_scan(const struct model *m, struct ww_snapshot *snap, const struct ww_scan *scan)
+static inline void model_expect_scan(
+    const struct model *m, struct ww_snapshot *snap, const struct ww_scan *scan)
 {
     const struct model_record *want[MODEL_MAX];
     size_t count = model_scan(m, scan, want);
@@ -190,7 +191,7 @@ static inline void model_expect_scan(const struct model *m, struct ww_snapshot *
     ww_scan_fini(&it);
 }
 
-/* Every index in both directions. */
+/* Every index in both directions, and each key on its own. */
 static inline void model_expect_all(const struct model *m, struct ww_snapshot *snap)
 {
     assert_int_equal(ww_snapshot_count(snap), m->count);
@@ -199,16 +200,26 @@ static inline void model_expect_all(const struct model *m, struct ww_snapshot *s
         scan.reverse = i % 2;
         model_expect_scan(m, snap, &scan);
     }
+    for (size_t i = 0; i < m->count; i += 7) {
+        const struct model_record *r = &m->records[i];
+        const char *keys[] = {r->id, r->server_hex, r->host, r->meta[0]};
+        for (unsigned k = 0; k < 8; k++) {
+            struct ww_scan scan = ww_scan_exact((enum ww_index)(k / 2), ww_bytes_str(keys[k / 2]));
+            scan.reverse = k % 2;
+            model_expect_scan(m, snap, &scan);
+        }
+    }
 }
 
-/* A record out of a small world, so that strings and servers collide. Lengths and prefixes of peer ids vary. */
+/* A record out of a small world, so that strings and servers collide. Lengths and prefixes of peer ids vary.
+ */
 static inline void model_random(struct ww_prng *p, struct model_record *r)
 {
     static const uint8_t ed25519[6] = {0x00, 0x24, 0x08, 0x01, 0x12, 0x20};
-    static const char *const hosts[] = {"", "a", "foo", "foobar", "foobarbaz", "foobarbazqux", "host-1.example.net",
-        "host-2.example.net", "host-20.example.net", "zz"};
-    static const char *const metas[] = {"zone=eu-1", "zone=eu-2", "zone=eu", "zone=us", "role=a", "role=b", "x", "=v",
-        "zone=", "zonex=eu-1", "long-key-common-prefix=1", "long-key-common-prefix=2"};
+    static const char *const hosts[] = {"", "a", "foo", "foobar", "foobarbaz", "foobarbazqux",
+        "host-1.example.net", "host-2.example.net", "host-20.example.net", "zz"};
+    static const char *const metas[] = {"zone=eu-1", "zone=eu-2", "zone=eu", "zone=us", "role=a", "role=b",
+        "x", "=v", "zone=", "zonex=eu-1", "long-key-common-prefix=1", "long-key-common-prefix=2"};
     memset(r, 0, sizeof *r);
     uint64_t who = ww_prng_below(p, 160);
     struct ww_prng id;

@@ -12,7 +12,8 @@ static struct ww_routing *table_new(void)
     return t;
 }
 
-static struct model_record record_of(uint8_t who, uint64_t server, uint64_t seq, uint32_t ttl_ms, const char *host)
+static struct model_record record_of(
+    uint8_t who, uint64_t server, uint64_t seq, uint32_t ttl_ms, const char *host)
 {
     struct model_record r = {.server = server, .seq = seq, .ttl_ms = ttl_ms, .peer_len = 38};
     memcpy(r.peer, id_prefix, sizeof id_prefix);
@@ -58,7 +59,8 @@ static void test_freshness_after_departure(void **state)
 {
     struct ww_routing *t = table_new();
     uint64_t ms = WW_NS_PER_MS;
-    struct model_record a = record_of(1, 7, 100, 10, "a"), b = record_of(1, 8, 50, 10, "a"), c = record_of(1, 9, 40, 10, "a");
+    struct model_record a = record_of(1, 7, 100, 10, "a"), b = record_of(1, 8, 50, 10, "a"),
+                        c = record_of(1, 9, 40, 10, "a");
     assert_int_equal(upsert(t, 0, &a), WW_UPSERT_JOINED);
     assert_int_equal(ww_routing_advance(t, 10 * ms, 0), 1);
     /* The same instance cannot be replayed ... */
@@ -253,8 +255,9 @@ static void test_exact_prefix_range(void **state)
         strcpy(r.meta[1], i % 2 ? "zone=eu-2" : "role=x");
         assert_int_equal(upsert(t, 0, &r), WW_UPSERT_JOINED);
     }
-    struct ww_scan range = {
-        .index = WW_INDEX_HOST, .lo = {WW_BOUND_INCL, WW_BYTES_LIT("foo")}, .hi = {WW_BOUND_INCL, WW_BYTES_LIT("foobarbaz")}};
+    struct ww_scan range = {.index = WW_INDEX_HOST,
+        .lo = {WW_BOUND_INCL, WW_BYTES_LIT("foo")},
+        .hi = {WW_BOUND_INCL, WW_BYTES_LIT("foobarbaz")}};
     assert_int_equal(scan_count(t, range), 4);
     range.reverse = true;
     assert_int_equal(scan_count(t, range), 4);
@@ -300,8 +303,9 @@ static void test_bounds_of_any_text(void **state)
             model_put(&m, &r);
     }
     struct ww_snapshot *s = ww_routing_snapshot(t);
-    static const char *const extra[] = {"", "1", "12D", "12D3KooW", "12D3KooX", "12D3KooV", "z", "0", "~", "12D3KooWI", "Qm",
-        "12D3KooW0", "00000000000000", "000000000000000g", "00000000000000000", "ffffffffffffffff", "g", ":", "zone=eu-"};
+    static const char *const extra[] = {"", "1", "12D", "12D3KooW", "12D3KooX", "12D3KooV", "z", "0", "~",
+        "12D3KooWI", "Qm", "12D3KooW0", "00000000000000", "000000000000000g", "00000000000000000",
+        "ffffffffffffffff", "g", ":", "zone=eu-"};
     for (int round = 0; round < 3000; round++) {
         char texts[2][80];
         for (int side = 0; side < 2; side++) {
@@ -465,8 +469,10 @@ static void test_many(void **state)
             snprintf(host, sizeof host, "host-%06u.example.net", n);
             snprintf(shard, sizeof shard, "shard=%u", n % 3);
             struct ww_bytes meta = ww_bytes_str(shard);
-            struct ww_record_in in = {ww_bytes(id, 38), n, (uint64_t)order + 1, 1000 + n % 50, ww_bytes_str(host), &meta, 1};
-            assert_int_equal(ww_routing_upsert(t, (uint64_t)order * 10000 * WW_NS_PER_S, &in), WW_UPSERT_JOINED);
+            struct ww_record_in in = {
+                ww_bytes(id, 38), n, (uint64_t)order + 1, 1000 + n % 50, ww_bytes_str(host), &meta, 1};
+            assert_int_equal(
+                ww_routing_upsert(t, (uint64_t)order * 10000 * WW_NS_PER_S, &in), WW_UPSERT_JOINED);
         }
         assert_true(ww_routing_check(t));
         assert_int_equal(scan_count(t, ww_scan_exact(WW_INDEX_META, WW_BYTES_LIT("shard=1"))), N / 3 + 1);
@@ -512,8 +518,8 @@ struct witness {
     unsigned joined, changed, renewed, left;
 };
 
-static void witness_changed(
-    struct ww_routing_observer *obs, const struct ww_record *before, const struct ww_record *after, bool renewed)
+static void witness_changed(struct ww_routing_observer *obs, const struct ww_record *before,
+    const struct ww_record *after, bool renewed)
 {
     struct witness *w = WW_CONTAINER_OF(obs, struct witness, obs);
     w->joined += !before;

@@ -18,6 +18,7 @@
 
 #include "crypto/aead.h"
 #include "crypto/hash.h"
+#include "p2p/noise_xx.h"
 #include "p2p/peer_id.h"
 
 #define WW_NOISE_MESSAGE_MAX 65535
@@ -63,14 +64,12 @@ enum ww_noise_state {
 };
 
 struct ww_noise {
-    enum ww_noise_role role;
     enum ww_noise_state state;
+    struct ww_noise_xx xx;
     const struct ww_noise_identity *identity;
     struct ww_peer_id expected; /* len 0: any */
     const struct ww_bytes *muxers;
     size_t muxer_count;
-    uint8_t e_secret[32], e_public[32], remote_e[32], remote_s[32];
-    uint8_t chaining_key[32], hash[32];
     struct ww_buf in;  /* the frame being collected */
     struct ww_buf out; /* frames to send */
     struct ww_pubkey remote_key;
@@ -101,7 +100,8 @@ struct ww_noise_session {
 };
 
 /* Once, after ww_noise_done; the peer's key, id and the muxer are in `n` (remote_key, remote, muxer), the
- * handshake hash is `n->hash`. Output that was not sent yet must still go out first. WW_ENOMEM, WW_ESTATE. */
+ * handshake hash is `n->xx.hash`. Output that was not sent yet must still go out first. WW_ENOMEM, WW_ESTATE.
+ */
 WW_MUST_USE ww_err ww_noise_split(struct ww_noise *n, struct ww_noise_session *ret_session);
 void ww_noise_session_fini(struct ww_noise_session *s);
 
@@ -126,6 +126,7 @@ static inline size_t ww_noise_frame_size(struct ww_bytes in)
  * readers hold no memory. */
 struct ww_noise_reader {
     struct ww_buf buf;
+    size_t opened;  /* bytes at the front of `buf` that were handed out and go at the next call */
     uint8_t *chunk; /* borrowed: not yet read part of what was fed last */
     size_t chunk_len;
 };

@@ -31,7 +31,7 @@ static ww_err read_all(int fd, struct ww_buf *out, size_t *got)
     }
 }
 
-ww_err os_file_read(struct ww_env *env, const char *path, struct ww_buf *out)
+ww_err ww_os_file_read(struct ww_env *env, const char *path, struct ww_buf *out)
 {
     WW_UNUSED(env);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -81,7 +81,7 @@ static ww_err write_temp(int fd, struct ww_bytes data, unsigned mode)
     return WW_OK;
 }
 
-ww_err os_file_write(struct ww_env *env, const char *path, struct ww_bytes data, unsigned mode)
+ww_err ww_os_file_write(struct ww_env *env, const char *path, struct ww_bytes data, unsigned mode)
 {
     WW_UNUSED(env);
     char temp[PATH_BYTES];
@@ -114,7 +114,7 @@ static ww_err make_one(const char *path, unsigned mode)
     return ww_os_err(errnum);
 }
 
-ww_err os_dir_make(struct ww_env *env, const char *path, unsigned mode)
+ww_err ww_os_dir_make(struct ww_env *env, const char *path, unsigned mode)
 {
     WW_UNUSED(env);
     char part[PATH_BYTES];

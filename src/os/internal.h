@@ -40,62 +40,62 @@ struct ww_os {
 };
 
 /* Every callback from libuv starts with this: `now` is read afresh, at most once. */
-static inline struct ww_os *os_enter(uv_loop_t *loop)
+static inline struct ww_os *ww_os_enter(uv_loop_t *loop)
 {
     struct ww_os *os = WW_CONTAINER_OF(loop, struct ww_os, loop);
     os->now_valid = false;
     return os;
 }
 
-static inline struct ww_os *os_of(struct ww_env *env)
+static inline struct ww_os *ww_os_of(struct ww_env *env)
 {
     return WW_CONTAINER_OF(env, struct ww_os, env);
 }
 
 /* net.c */
-WW_MUST_USE ww_err os_sockaddr_from(
+WW_MUST_USE ww_err ww_os_sockaddr_from(
     const struct ww_netaddr *addr, struct sockaddr_storage *ret_ss, socklen_t *ret_len);
-void os_sockaddr_to(const struct sockaddr_storage *ss, struct ww_netaddr *ret_addr);
-WW_MUST_USE ww_err os_bound_addr(int fd, struct ww_netaddr *ret_addr);
-WW_MUST_USE ww_err os_socket(int family, int type, int *ret_fd);
-void os_flag(
+void ww_os_sockaddr_to(const struct sockaddr_storage *ss, struct ww_netaddr *ret_addr);
+WW_MUST_USE ww_err ww_os_bound_addr(int fd, struct ww_netaddr *ret_addr);
+WW_MUST_USE ww_err ww_os_socket(int family, int type, int *ret_fd);
+void ww_os_flag(
     int fd, int level, int name, int value); /* an option whose failure changes nothing that matters */
-ww_err os_interfaces(struct ww_env *env, struct ww_netif **ret_ifs, size_t *ret_count);
-void os_hostname(struct ww_env *env, char *out, size_t out_size);
-ww_err os_resolve(struct ww_env *env, const char *name, uint8_t family, struct ww_resolve *op);
-void os_resolve_cancel(struct ww_env *env, struct ww_resolve *op);
+ww_err ww_os_interfaces(struct ww_env *env, struct ww_netif **ret_ifs, size_t *ret_count);
+void ww_os_hostname(struct ww_env *env, char *out, size_t out_size);
+ww_err ww_os_resolve(struct ww_env *env, const char *name, uint8_t family, struct ww_resolve *op);
+void ww_os_resolve_cancel(struct ww_env *env, struct ww_resolve *op);
 
 /* tcp.c */
-ww_err os_tcp_connect(struct ww_env *env, const struct ww_netaddr *addr, struct ww_tcp_user *user);
-ww_err os_tcp_write(
+ww_err ww_os_tcp_connect(struct ww_env *env, const struct ww_netaddr *addr, struct ww_tcp_user *user);
+ww_err ww_os_tcp_write(
     struct ww_env *env, struct ww_tcp *tcp, const struct ww_iovec *iov, size_t count, size_t *ret_taken);
-void os_tcp_shutdown(struct ww_env *env, struct ww_tcp *tcp);
-void os_tcp_read(struct ww_env *env, struct ww_tcp *tcp, bool on);
-void os_tcp_close(struct ww_env *env, struct ww_tcp *tcp);
-void os_tcp_addrs(
+void ww_os_tcp_shutdown(struct ww_env *env, struct ww_tcp *tcp);
+void ww_os_tcp_read(struct ww_env *env, struct ww_tcp *tcp, bool on);
+void ww_os_tcp_close(struct ww_env *env, struct ww_tcp *tcp);
+void ww_os_tcp_addrs(
     struct ww_env *env, struct ww_tcp *tcp, struct ww_netaddr *ret_local, struct ww_netaddr *ret_remote);
 /* For listener.c: a connection over an accepted descriptor, which it takes even when it fails; not yet
  * reading. */
-WW_MUST_USE ww_err os_tcp_new_take(struct ww_os *os, int fd, struct ww_tcp **ret_tcp);
-void os_tcp_adopt(struct ww_tcp *tcp, struct ww_tcp_user *user);
+WW_MUST_USE ww_err ww_os_tcp_new_take(struct ww_os *os, int fd, struct ww_tcp **ret_tcp);
+void ww_os_tcp_adopt(struct ww_tcp *tcp, struct ww_tcp_user *user);
 
 /* listener.c */
-ww_err os_tcp_listen(struct ww_env *env, const struct ww_netaddr *addr, struct ww_listener_user *user,
+ww_err ww_os_tcp_listen(struct ww_env *env, const struct ww_netaddr *addr, struct ww_listener_user *user,
     struct ww_netaddr *ret_bound);
-void os_listener_close(struct ww_env *env, struct ww_listener *listener);
+void ww_os_listener_close(struct ww_env *env, struct ww_listener *listener);
 
 /* udp.c */
-ww_err os_udp_open(struct ww_env *env, const struct ww_udp_conf *conf, struct ww_udp_user *user,
+ww_err ww_os_udp_open(struct ww_env *env, const struct ww_udp_conf *conf, struct ww_udp_user *user,
     struct ww_netaddr *ret_bound);
-ww_err os_udp_join(
+ww_err ww_os_udp_join(
     struct ww_env *env, struct ww_udp *udp, const struct ww_netaddr *group, const struct ww_netif *on);
-ww_err os_udp_send(struct ww_env *env, struct ww_udp *udp, const struct ww_netaddr *to,
+ww_err ww_os_udp_send(struct ww_env *env, struct ww_udp *udp, const struct ww_netaddr *to,
     const struct ww_netif *via, struct ww_bytes data);
-void os_udp_close(struct ww_env *env, struct ww_udp *udp);
+void ww_os_udp_close(struct ww_env *env, struct ww_udp *udp);
 
 /* file.c */
-ww_err os_file_read(struct ww_env *env, const char *path, struct ww_buf *out);
-ww_err os_file_write(struct ww_env *env, const char *path, struct ww_bytes data, unsigned mode);
-ww_err os_dir_make(struct ww_env *env, const char *path, unsigned mode);
+ww_err ww_os_file_read(struct ww_env *env, const char *path, struct ww_buf *out);
+ww_err ww_os_file_write(struct ww_env *env, const char *path, struct ww_bytes data, unsigned mode);
+ww_err ww_os_dir_make(struct ww_env *env, const char *path, unsigned mode);
 
 #endif

@@ -80,11 +80,11 @@ static bool accept_one(struct ww_listener *l)
     if (fd < 0)
         return accept_failed(l, errno);
     struct ww_tcp *tcp;
-    if (os_tcp_new_take(l->os, fd, &tcp) != WW_OK)
+    if (ww_os_tcp_new_take(l->os, fd, &tcp) != WW_OK)
         return true;
     struct ww_netaddr remote;
-    os_sockaddr_to(&ss, &remote);
-    os_tcp_adopt(tcp, l->user->accepted(l->user, &remote));
+    ww_os_sockaddr_to(&ss, &remote);
+    ww_os_tcp_adopt(tcp, l->user->accepted(l->user, &remote));
     return true;
 }
 
@@ -92,7 +92,7 @@ static void polled(uv_poll_t *poll, int status, int events)
 {
     struct ww_listener *l = WW_CONTAINER_OF(poll, struct ww_listener, poll);
     WW_UNUSED(events);
-    (void)os_enter(poll->loop);
+    (void)ww_os_enter(poll->loop);
     for (size_t i = 0; i < TURN_ACCEPTS && !l->closing; i++) {
         if (!accept_one(l))
             break;
@@ -105,22 +105,22 @@ static ww_err bind_and_listen(int fd, const struct ww_netaddr *addr, struct ww_n
 {
     struct sockaddr_storage ss;
     socklen_t len;
-    WW_TRY(os_sockaddr_from(addr, &ss, &len));
-    os_flag(fd, SOL_SOCKET, SO_REUSEADDR, 1); /* over connections of an earlier run in TIME_WAIT */
+    WW_TRY(ww_os_sockaddr_from(addr, &ss, &len));
+    ww_os_flag(fd, SOL_SOCKET, SO_REUSEADDR, 1); /* over connections of an earlier run in TIME_WAIT */
     if (bind(fd, (struct sockaddr *)&ss, len) != 0 || listen(fd, BACKLOG) != 0)
         return ww_os_err(errno);
-    return os_bound_addr(fd, ret_bound);
+    return ww_os_bound_addr(fd, ret_bound);
 }
 
-ww_err os_tcp_listen(struct ww_env *env, const struct ww_netaddr *addr, struct ww_listener_user *user,
+ww_err ww_os_tcp_listen(struct ww_env *env, const struct ww_netaddr *addr, struct ww_listener_user *user,
     struct ww_netaddr *ret_bound)
 {
-    struct ww_os *os = os_of(env);
+    struct ww_os *os = ww_os_of(env);
     struct ww_netaddr bound;
     int fd;
     if (addr->family != 4 && addr->family != 6)
         return WW_EINVAL;
-    WW_TRY(os_socket(addr->family, SOCK_STREAM, &fd));
+    WW_TRY(ww_os_socket(addr->family, SOCK_STREAM, &fd));
     ww_err err = bind_and_listen(fd, addr, &bound);
     struct ww_listener *l = err ? NULL : WW_NEW(struct ww_listener);
     if (!err && !l)
@@ -143,7 +143,7 @@ ww_err os_tcp_listen(struct ww_env *env, const struct ww_netaddr *addr, struct w
     return WW_OK;
 }
 
-void os_listener_close(struct ww_env *env, struct ww_listener *l)
+void ww_os_listener_close(struct ww_env *env, struct ww_listener *l)
 {
     WW_ASSERT(!l->closing);
     l->closing = true;

@@ -13,7 +13,7 @@
 
 static uint64_t now_ns(struct ww_env *env)
 {
-    struct ww_os *os = os_of(env);
+    struct ww_os *os = ww_os_of(env);
     if (!os->now_valid) {
         os->now_ns = uv_hrtime();
         os->now_valid = true;
@@ -46,13 +46,13 @@ static void timer_cancel(struct ww_env *env, struct ww_timer *timer)
 {
     if (!timer->armed)
         return;
-    ww_heap_remove(&os_of(env)->timers, &timer->node);
+    ww_heap_remove(&ww_os_of(env)->timers, &timer->node);
     timer->armed = false;
 }
 
 static void timer_set(struct ww_env *env, struct ww_timer *timer, uint64_t deadline_ns)
 {
-    struct ww_os *os = os_of(env);
+    struct ww_os *os = ww_os_of(env);
     timer_cancel(env, timer);
     /* Not before now: a timer that is always set to the past may not get ahead of others that are due. */
     ww_heap_insert(&os->timers, &timer->node, deadline_ns > os->now_ns ? deadline_ns : os->now_ns);
@@ -63,7 +63,7 @@ static void timer_set(struct ww_env *env, struct ww_timer *timer, uint64_t deadl
  * turn. */
 static void timers_fire(uv_timer_t *handle)
 {
-    struct ww_os *os = os_enter(handle->loop);
+    struct ww_os *os = ww_os_enter(handle->loop);
     uint64_t now = now_ns(&os->env), last_order = os->timers.next_order;
     os->timer_ms = WW_NEVER;
     for (;;) {
@@ -101,7 +101,7 @@ static void idle_spin(uv_idle_t *idle)
 
 static void post(struct ww_env *env, struct ww_task *task)
 {
-    struct ww_os *os = os_of(env);
+    struct ww_os *os = ww_os_of(env);
     if (!ww_list_empty(&task->link))
         return;
     if (ww_list_empty(&os->tasks))
@@ -126,7 +126,7 @@ static void tasks_run(struct ww_os *os)
 
 static void before_poll(uv_prepare_t *prepare)
 {
-    struct ww_os *os = os_enter(prepare->loop);
+    struct ww_os *os = ww_os_enter(prepare->loop);
     tasks_run(os);
     timer_arm(os);
 }
@@ -135,7 +135,7 @@ static void before_poll(uv_prepare_t *prepare)
  * for. */
 static void after_poll(uv_check_t *check)
 {
-    struct ww_os *os = os_enter(check->loop);
+    struct ww_os *os = ww_os_enter(check->loop);
     tasks_run(os);
     timer_arm(os);
 }
@@ -144,7 +144,7 @@ static const int signal_numbers[] = {SIGINT, SIGTERM, SIGHUP};
 
 static void signal_caught(uv_signal_t *handle, int signum)
 {
-    struct ww_os *os = os_enter(handle->loop);
+    struct ww_os *os = ww_os_enter(handle->loop);
     if (os->signals)
         os->signals->caught(os->signals, signum);
 }
@@ -168,25 +168,25 @@ static const struct ww_env_ops os_ops = {
     .timer_set = timer_set,
     .timer_cancel = timer_cancel,
     .post = post,
-    .tcp_listen = os_tcp_listen,
-    .listener_close = os_listener_close,
-    .tcp_connect = os_tcp_connect,
-    .tcp_write = os_tcp_write,
-    .tcp_shutdown = os_tcp_shutdown,
-    .tcp_read = os_tcp_read,
-    .tcp_close = os_tcp_close,
-    .tcp_addrs = os_tcp_addrs,
-    .udp_open = os_udp_open,
-    .udp_join = os_udp_join,
-    .udp_send = os_udp_send,
-    .udp_close = os_udp_close,
-    .interfaces = os_interfaces,
-    .hostname = os_hostname,
-    .resolve = os_resolve,
-    .resolve_cancel = os_resolve_cancel,
-    .file_read = os_file_read,
-    .file_write = os_file_write,
-    .dir_make = os_dir_make,
+    .tcp_listen = ww_os_tcp_listen,
+    .listener_close = ww_os_listener_close,
+    .tcp_connect = ww_os_tcp_connect,
+    .tcp_write = ww_os_tcp_write,
+    .tcp_shutdown = ww_os_tcp_shutdown,
+    .tcp_read = ww_os_tcp_read,
+    .tcp_close = ww_os_tcp_close,
+    .tcp_addrs = ww_os_tcp_addrs,
+    .udp_open = ww_os_udp_open,
+    .udp_join = ww_os_udp_join,
+    .udp_send = ww_os_udp_send,
+    .udp_close = ww_os_udp_close,
+    .interfaces = ww_os_interfaces,
+    .hostname = ww_os_hostname,
+    .resolve = ww_os_resolve,
+    .resolve_cancel = ww_os_resolve_cancel,
+    .file_read = ww_os_file_read,
+    .file_write = ww_os_file_write,
+    .dir_make = ww_os_dir_make,
 };
 
 ww_err ww_os_new(struct ww_os **ret_os)

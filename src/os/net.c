@@ -6,7 +6,7 @@
 
 #include "os/internal.h"
 
-ww_err os_sockaddr_from(const struct ww_netaddr *addr, struct sockaddr_storage *ret_ss, socklen_t *ret_len)
+ww_err ww_os_sockaddr_from(const struct ww_netaddr *addr, struct sockaddr_storage *ret_ss, socklen_t *ret_len)
 {
     struct sockaddr_storage ss = {0};
     if (addr->family == 4) {
@@ -29,7 +29,7 @@ ww_err os_sockaddr_from(const struct ww_netaddr *addr, struct sockaddr_storage *
     return WW_OK;
 }
 
-void os_sockaddr_to(const struct sockaddr_storage *ss, struct ww_netaddr *ret_addr)
+void ww_os_sockaddr_to(const struct sockaddr_storage *ss, struct ww_netaddr *ret_addr)
 {
     struct ww_netaddr addr = {0};
     if (ss->ss_family == AF_INET) {
@@ -47,29 +47,29 @@ void os_sockaddr_to(const struct sockaddr_storage *ss, struct ww_netaddr *ret_ad
     *ret_addr = addr;
 }
 
-ww_err os_bound_addr(int fd, struct ww_netaddr *ret_addr)
+ww_err ww_os_bound_addr(int fd, struct ww_netaddr *ret_addr)
 {
     struct sockaddr_storage ss;
     socklen_t len = sizeof ss;
     if (getsockname(fd, (struct sockaddr *)&ss, &len) != 0)
         return ww_os_err(errno);
-    os_sockaddr_to(&ss, ret_addr);
+    ww_os_sockaddr_to(&ss, ret_addr);
     return WW_OK;
 }
 
-ww_err os_socket(int family, int type, int *ret_fd)
+ww_err ww_os_socket(int family, int type, int *ret_fd)
 {
     int fd = socket(family == 4 ? AF_INET : AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return ww_os_err(errno);
     /* IPv4 has sockets of its own; a dual-stack one would take the port from them. */
     if (family == 6)
-        os_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+        ww_os_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
     *ret_fd = fd;
     return WW_OK;
 }
 
-void os_flag(int fd, int level, int name, int value)
+void ww_os_flag(int fd, int level, int name, int value)
 {
     (void)setsockopt(fd, level, name, &value, sizeof value);
 }
@@ -81,7 +81,7 @@ static uint8_t prefix_bits(const struct sockaddr *mask)
     if (!mask)
         return 0;
     memcpy(&ss, mask, mask->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
-    os_sockaddr_to(&ss, &m);
+    ww_os_sockaddr_to(&ss, &m);
     unsigned bits = 0;
     for (size_t i = 0; i < sizeof m.ip; i++)
         bits += (unsigned)__builtin_popcount(m.ip[i]);
@@ -105,12 +105,12 @@ static bool netif_from(const struct ifaddrs *from, struct ww_netif *ret_if)
         .multicast = (from->ifa_flags & IFF_MULTICAST) != 0,
     };
     strncpy(ret_if->name, from->ifa_name, sizeof ret_if->name - 1);
-    os_sockaddr_to(&ss, &ret_if->addr);
+    ww_os_sockaddr_to(&ss, &ret_if->addr);
     ret_if->addr.port = 0;
     return true;
 }
 
-ww_err os_interfaces(struct ww_env *env, struct ww_netif **ret_ifs, size_t *ret_count)
+ww_err ww_os_interfaces(struct ww_env *env, struct ww_netif **ret_ifs, size_t *ret_count)
 {
     WW_UNUSED(env);
     struct ifaddrs *list;
@@ -130,7 +130,7 @@ ww_err os_interfaces(struct ww_env *env, struct ww_netif **ret_ifs, size_t *ret_
     return WW_OK;
 }
 
-void os_hostname(struct ww_env *env, char *out, size_t out_size)
+void ww_os_hostname(struct ww_env *env, char *out, size_t out_size)
 {
     WW_UNUSED(env);
     if (out_size == 0)
@@ -178,7 +178,7 @@ static bool addr_known(const struct ww_resolve *op, const struct ww_netaddr *add
 
 static void resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *list)
 {
-    (void)os_enter(req->loop);
+    (void)ww_os_enter(req->loop);
     struct resolve *r = WW_CONTAINER_OF(req, struct resolve, req);
     struct ww_resolve *op = r->op;
     if (op) {
@@ -188,7 +188,7 @@ static void resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *list)
             struct sockaddr_storage ss = {0};
             struct ww_netaddr addr;
             memcpy(&ss, it->ai_addr, it->ai_addrlen < sizeof ss ? it->ai_addrlen : sizeof ss);
-            os_sockaddr_to(&ss, &addr);
+            ww_os_sockaddr_to(&ss, &addr);
             if (addr.family && op->count < WW_COUNT_OF(op->addrs) && !addr_known(op, &addr))
                 op->addrs[op->count++] = addr;
         }
@@ -199,7 +199,7 @@ static void resolved(uv_getaddrinfo_t *req, int status, struct addrinfo *list)
         op->done(op, status != 0 ? gai_err(status) : op->count ? WW_OK : WW_ENOTFOUND);
 }
 
-ww_err os_resolve(struct ww_env *env, const char *name, uint8_t family, struct ww_resolve *op)
+ww_err ww_os_resolve(struct ww_env *env, const char *name, uint8_t family, struct ww_resolve *op)
 {
     struct resolve *r = WW_NEW(struct resolve);
     if (!r)
@@ -210,7 +210,7 @@ ww_err os_resolve(struct ww_env *env, const char *name, uint8_t family, struct w
                                  : AF_UNSPEC,
         .ai_socktype = SOCK_STREAM, /* one entry an address, not one for each sort of socket */
     };
-    int err = uv_getaddrinfo(&os_of(env)->loop, &r->req, resolved, name, NULL, &hints);
+    int err = uv_getaddrinfo(&ww_os_of(env)->loop, &r->req, resolved, name, NULL, &hints);
     if (err) {
         ww_free(r);
         return ww_os_err(-err);
@@ -220,7 +220,7 @@ ww_err os_resolve(struct ww_env *env, const char *name, uint8_t family, struct w
     return WW_OK;
 }
 
-void os_resolve_cancel(struct ww_env *env, struct ww_resolve *op)
+void ww_os_resolve_cancel(struct ww_env *env, struct ww_resolve *op)
 {
     WW_UNUSED(env);
     struct resolve *r = op->provider;

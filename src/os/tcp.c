@@ -120,7 +120,7 @@ static void finish_connect(struct ww_tcp *tcp)
 static void polled(uv_poll_t *poll, int status, int events)
 {
     struct ww_tcp *tcp = WW_CONTAINER_OF(poll, struct ww_tcp, poll);
-    (void)os_enter(poll->loop);
+    (void)ww_os_enter(poll->loop);
     if (status < 0) {
         /* libuv stopped watching because of a pending socket error: reading or writing will name it. */
         events = tcp->watching;
@@ -155,7 +155,7 @@ static void failed_later(struct ww_task *task)
         fail(tcp, tcp->fail_err);
 }
 
-ww_err os_tcp_new_take(struct ww_os *os, int fd, struct ww_tcp **ret_tcp)
+ww_err ww_os_tcp_new_take(struct ww_os *os, int fd, struct ww_tcp **ret_tcp)
 {
     struct ww_tcp *tcp = WW_NEW(struct ww_tcp);
     int err = tcp ? uv_poll_init(&os->loop, &tcp->poll, fd) : UV_ENOMEM;
@@ -167,13 +167,13 @@ ww_err os_tcp_new_take(struct ww_os *os, int fd, struct ww_tcp **ret_tcp)
     tcp->os = os;
     tcp->fd = fd;
     ww_task_init(&tcp->fail_task, failed_later);
-    os_flag(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    os_flag(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    ww_os_flag(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    ww_os_flag(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
     *ret_tcp = tcp;
     return WW_OK;
 }
 
-void os_tcp_adopt(struct ww_tcp *tcp, struct ww_tcp_user *user)
+void ww_os_tcp_adopt(struct ww_tcp *tcp, struct ww_tcp_user *user)
 {
     if (!user) {
         dispose(tcp);
@@ -185,15 +185,15 @@ void os_tcp_adopt(struct ww_tcp *tcp, struct ww_tcp_user *user)
     watch(tcp);
 }
 
-ww_err os_tcp_connect(struct ww_env *env, const struct ww_netaddr *addr, struct ww_tcp_user *user)
+ww_err ww_os_tcp_connect(struct ww_env *env, const struct ww_netaddr *addr, struct ww_tcp_user *user)
 {
     struct sockaddr_storage ss;
     socklen_t len;
     int fd;
     struct ww_tcp *tcp;
-    WW_TRY(os_sockaddr_from(addr, &ss, &len));
-    WW_TRY(os_socket(addr->family, SOCK_STREAM, &fd));
-    WW_TRY(os_tcp_new_take(os_of(env), fd, &tcp));
+    WW_TRY(ww_os_sockaddr_from(addr, &ss, &len));
+    WW_TRY(ww_os_socket(addr->family, SOCK_STREAM, &fd));
+    WW_TRY(ww_os_tcp_new_take(ww_os_of(env), fd, &tcp));
     int rc;
     do {
         rc = connect(fd, (struct sockaddr *)&ss, len);
@@ -204,7 +204,7 @@ ww_err os_tcp_connect(struct ww_env *env, const struct ww_netaddr *addr, struct 
         return err;
     }
     tcp->connecting = true;
-    os_tcp_adopt(tcp, user);
+    ww_os_tcp_adopt(tcp, user);
     return WW_OK;
 }
 
@@ -228,7 +228,7 @@ static ssize_t send_batch(int fd, const struct ww_iovec *iov, size_t count, size
     return errno == EAGAIN || errno == ENOBUFS ? 0 : ww_os_err(errno);
 }
 
-ww_err os_tcp_write(
+ww_err ww_os_tcp_write(
     struct ww_env *env, struct ww_tcp *tcp, const struct ww_iovec *iov, size_t count, size_t *ret_taken)
 {
     size_t taken = 0;
@@ -254,21 +254,21 @@ ww_err os_tcp_write(
     return WW_OK;
 }
 
-void os_tcp_shutdown(struct ww_env *env, struct ww_tcp *tcp)
+void ww_os_tcp_shutdown(struct ww_env *env, struct ww_tcp *tcp)
 {
     WW_UNUSED(env);
     if (!tcp->dead && !tcp->connecting)
         shutdown(tcp->fd, SHUT_WR); /* an error here is one that reading meets as well */
 }
 
-void os_tcp_read(struct ww_env *env, struct ww_tcp *tcp, bool on)
+void ww_os_tcp_read(struct ww_env *env, struct ww_tcp *tcp, bool on)
 {
     WW_UNUSED(env);
     tcp->reading = on;
     watch(tcp);
 }
 
-void os_tcp_close(struct ww_env *env, struct ww_tcp *tcp)
+void ww_os_tcp_close(struct ww_env *env, struct ww_tcp *tcp)
 {
     WW_UNUSED(env);
     WW_ASSERT(!tcp->closing);
@@ -276,16 +276,16 @@ void os_tcp_close(struct ww_env *env, struct ww_tcp *tcp)
     dispose(tcp);
 }
 
-void os_tcp_addrs(
+void ww_os_tcp_addrs(
     struct ww_env *env, struct ww_tcp *tcp, struct ww_netaddr *ret_local, struct ww_netaddr *ret_remote)
 {
     WW_UNUSED(env);
     struct sockaddr_storage ss;
     socklen_t len = sizeof ss;
-    if (os_bound_addr(tcp->fd, ret_local) != WW_OK)
+    if (ww_os_bound_addr(tcp->fd, ret_local) != WW_OK)
         *ret_local = (struct ww_netaddr){0};
     if (getpeername(tcp->fd, (struct sockaddr *)&ss, &len) == 0)
-        os_sockaddr_to(&ss, ret_remote);
+        ww_os_sockaddr_to(&ss, ret_remote);
     else
         *ret_remote = (struct ww_netaddr){0};
 }

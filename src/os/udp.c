@@ -74,7 +74,7 @@ static bool receive_batch(struct ww_udp *udp)
         struct ww_netaddr remote, local;
         if (msgs[i].msg_hdr.msg_flags & MSG_TRUNC)
             continue;
-        os_sockaddr_to(&from[i], &remote);
+        ww_os_sockaddr_to(&from[i], &remote);
         local_addr(udp, &msgs[i].msg_hdr, &local);
         udp->user->datagram(udp->user, &remote, &local, ww_bytes(vec[i].iov_base, msgs[i].msg_len));
     }
@@ -85,7 +85,7 @@ static void polled(uv_poll_t *poll, int status, int events)
 {
     struct ww_udp *udp = WW_CONTAINER_OF(poll, struct ww_udp, poll);
     WW_UNUSED(events);
-    (void)os_enter(poll->loop);
+    (void)ww_os_enter(poll->loop);
     for (size_t i = 0; i < TURN_BATCHES && receive_batch(udp); i++)
         ;
     if (status < 0 && !udp->closing)
@@ -97,29 +97,29 @@ static ww_err set_up(int fd, const struct ww_udp_conf *conf, struct ww_netaddr *
 {
     struct sockaddr_storage ss;
     socklen_t len;
-    WW_TRY(os_sockaddr_from(&conf->bind, &ss, &len));
+    WW_TRY(ww_os_sockaddr_from(&conf->bind, &ss, &len));
     if (conf->share) {
-        os_flag(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-        os_flag(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+        ww_os_flag(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+        ww_os_flag(fd, SOL_SOCKET, SO_REUSEPORT, 1);
     }
     if (conf->bind.family == 4) {
-        os_flag(fd, IPPROTO_IP, IP_PKTINFO, 1);
-        os_flag(fd, IPPROTO_IP, IP_MULTICAST_LOOP, conf->multicast_loop);
-        os_flag(fd, IPPROTO_IP, IP_MULTICAST_TTL, conf->multicast_ttl);
+        ww_os_flag(fd, IPPROTO_IP, IP_PKTINFO, 1);
+        ww_os_flag(fd, IPPROTO_IP, IP_MULTICAST_LOOP, conf->multicast_loop);
+        ww_os_flag(fd, IPPROTO_IP, IP_MULTICAST_TTL, conf->multicast_ttl);
         /* Only the groups that this socket joined, not those of any process on the host. */
-        os_flag(fd, IPPROTO_IP, IP_MULTICAST_ALL, 0);
+        ww_os_flag(fd, IPPROTO_IP, IP_MULTICAST_ALL, 0);
     } else {
-        os_flag(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
-        os_flag(fd, IPPROTO_IPV6, IPV6_MULTICAST_LOOP, conf->multicast_loop);
-        os_flag(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, conf->multicast_ttl);
-        os_flag(fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, 0);
+        ww_os_flag(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+        ww_os_flag(fd, IPPROTO_IPV6, IPV6_MULTICAST_LOOP, conf->multicast_loop);
+        ww_os_flag(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, conf->multicast_ttl);
+        ww_os_flag(fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, 0);
     }
     if (bind(fd, (struct sockaddr *)&ss, len) != 0)
         return ww_os_err(errno);
-    return os_bound_addr(fd, ret_bound);
+    return ww_os_bound_addr(fd, ret_bound);
 }
 
-ww_err os_udp_open(struct ww_env *env, const struct ww_udp_conf *conf, struct ww_udp_user *user,
+ww_err ww_os_udp_open(struct ww_env *env, const struct ww_udp_conf *conf, struct ww_udp_user *user,
     struct ww_netaddr *ret_bound)
 {
     struct ww_netaddr bound;
@@ -128,14 +128,14 @@ ww_err os_udp_open(struct ww_env *env, const struct ww_udp_conf *conf, struct ww
         return WW_EINVAL;
     size_t max = conf->datagram_max < DATAGRAM_MAX ? conf->datagram_max : DATAGRAM_MAX;
     size_t batch = BATCH_BYTES / max < BATCH_MAX ? BATCH_BYTES / max : BATCH_MAX;
-    WW_TRY(os_socket(conf->bind.family, SOCK_DGRAM, &fd));
+    WW_TRY(ww_os_socket(conf->bind.family, SOCK_DGRAM, &fd));
     ww_err err = set_up(fd, conf, &bound);
     struct ww_udp *udp = err ? NULL : ww_alloc(sizeof *udp + batch * max);
     if (!err && !udp)
         err = WW_ENOMEM;
     if (!err) {
         memset(udp, 0, sizeof *udp);
-        err = ww_os_err(-uv_poll_init(&os_of(env)->loop, &udp->poll, fd));
+        err = ww_os_err(-uv_poll_init(&ww_os_of(env)->loop, &udp->poll, fd));
     }
     if (err) {
         ww_free(udp);
@@ -155,7 +155,7 @@ ww_err os_udp_open(struct ww_env *env, const struct ww_udp_conf *conf, struct ww
     return WW_OK;
 }
 
-ww_err os_udp_join(
+ww_err ww_os_udp_join(
     struct ww_env *env, struct ww_udp *udp, const struct ww_netaddr *group, const struct ww_netif *on)
 {
     WW_UNUSED(env);
@@ -197,7 +197,7 @@ static void put_via(struct msghdr *msg, uint8_t family, const struct ww_netif *v
     }
 }
 
-ww_err os_udp_send(struct ww_env *env, struct ww_udp *udp, const struct ww_netaddr *to,
+ww_err ww_os_udp_send(struct ww_env *env, struct ww_udp *udp, const struct ww_netaddr *to,
     const struct ww_netif *via, struct ww_bytes data)
 {
     WW_UNUSED(env);
@@ -205,7 +205,7 @@ ww_err os_udp_send(struct ww_env *env, struct ww_udp *udp, const struct ww_netad
     socklen_t len;
     if (to->family != udp->family)
         return WW_EINVAL;
-    WW_TRY(os_sockaddr_from(to, &ss, &len));
+    WW_TRY(ww_os_sockaddr_from(to, &ss, &len));
     _Alignas(struct cmsghdr) uint8_t control[CONTROL_BYTES] = {0};
     struct iovec vec = {(void *)(uintptr_t)data.ptr, data.len};
     struct msghdr msg = {.msg_name = &ss, .msg_namelen = len, .msg_iov = &vec, .msg_iovlen = 1};
@@ -222,7 +222,7 @@ ww_err os_udp_send(struct ww_env *env, struct ww_udp *udp, const struct ww_netad
     return n >= 0 ? WW_OK : ww_os_err(errno);
 }
 
-void os_udp_close(struct ww_env *env, struct ww_udp *udp)
+void ww_os_udp_close(struct ww_env *env, struct ww_udp *udp)
 {
     WW_UNUSED(env);
     WW_ASSERT(!udp->closing);

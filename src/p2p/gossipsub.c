@@ -287,6 +287,16 @@ void ww_gossip_peer_down(struct ww_gossip *g, struct ww_gossip_peer *p)
     p->up = false;
 }
 
+void ww_gossip_peer_features_set(struct ww_gossip *g, struct ww_gossip_peer *p, unsigned features)
+{
+    g->floodsub_peers -= !(p->features & WW_GOSSIP_MESH);
+    p->features = features;
+    g->floodsub_peers += !(features & WW_GOSSIP_MESH);
+    for (struct ww_list *it = p->members.next; !(features & WW_GOSSIP_MESH) && it != &p->members;
+         it = it->next)
+        ww_gossip_mesh_remove(g, WW_LIST_ENTRY(it, struct ww_gossip_member, peer_link));
+}
+
 struct ww_gossip_peer *ww_gossip_peer_find(const struct ww_gossip *g, struct ww_bytes id)
 {
     struct ww_map_node *n = ww_map_get(&g->peers, id);

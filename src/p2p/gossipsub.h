@@ -227,6 +227,8 @@ WW_MUST_USE ww_err ww_gossip_peer_up(
     struct ww_gossip *g, struct ww_gossip_peer *p, struct ww_bytes id, unsigned features, bool outbound);
 /* Frees what the peer holds; its back-offs stay. Nothing of the peer is touched afterwards. */
 void ww_gossip_peer_down(struct ww_gossip *g, struct ww_gossip_peer *p);
+/* What its protocol id tells of it; known for good only when its stream is open. */
+void ww_gossip_peer_features_set(struct ww_gossip *g, struct ww_gossip_peer *p, unsigned features);
 struct ww_gossip_peer *ww_gossip_peer_find(const struct ww_gossip *g, struct ww_bytes id);
 /* Its outbound stream was replaced by a new one: waiting frames are dropped, the hello is queued again. */
 void ww_gossip_peer_restart(struct ww_gossip *g, struct ww_gossip_peer *p);

@@ -29,6 +29,8 @@ struct gen {
 const char *claim(struct gen *g, char *name);
 /* The type in C of a scalar or enum. */
 const char *c_type(const struct gen *g, struct type t);
+/* The name of an `enum ww_elem`. */
+const char *elem_name(enum ww_elem elem);
 /* A word image of `value` in the .c file, called `name`. */
 void emit_image(struct gen *g, const char *name, struct ww_pr value);
 

@@ -54,7 +54,7 @@ static void emit_methods(struct gen *g, const struct node *n)
     for (uint32_t i = 0; i < method_count(n); i++) {
         struct method m = node_method(n, i);
         const struct node *p = model_need(g->m, m.params), *r = results_of(g, m);
-        put(&g->c, "    {\"%s\", %u, %u, %u, %u, %s, %s},\n", m.name, node_data_words(p), node_ptrs(p),
+        put(&g->c, "    {\"%s\", %u, %u, %u, %u, %s, %s},\n", m.schema, node_data_words(p), node_ptrs(p),
             r ? node_data_words(r) : 0, r ? node_ptrs(r) : 0, r ? "false" : "true",
             r && has_caps(g, r, 0) ? "true" : "false");
     }
@@ -129,24 +129,40 @@ static void emit_pipeline_cap(
         claim(g, textf("%s_%s_pipeline%s", n->name, m.name, name)), path);
 }
 
-/* One function for each capability that can be used before the results are there. */
-static void emit_pipelines(struct gen *g, const struct node *n, struct method m, const struct node *s,
-    const char *name, const char *path, unsigned depth)
+/* Where a pipelined capability lies: the struct that is looked at, and how it was reached. */
+struct step {
+    const struct step *up;
+    const struct node *at;
+    const char *name; /* _field_field */
+    const char *path; /* pointer indexes, comma-separated */
+};
+
+static bool on_way(const struct step *s, const struct node *n, unsigned *io_depth)
 {
-    for (uint32_t i = 0; i < field_count(s); i++) {
-        struct field f = node_field(s, i);
-        char *sub = textf("%s_%s", name, f.name);
-        if (f.is_group) {
-            emit_pipelines(g, n, m, model_need(g->m, f.group), sub, path, depth);
-        } else if (f.type.kind >= TYPE_LIST) {
-            char *step = textf("%s%s%u", path, *path ? ", " : "", f.offset);
-            if (f.type.kind == TYPE_INTERFACE || f.type.kind == TYPE_ANY)
-                emit_pipeline_cap(g, n, m, sub, step);
-            else if (f.type.kind == TYPE_STRUCT && depth < PIPELINE_DEPTH)
-                emit_pipelines(g, n, m, model_need(g->m, f.type.id), sub, step, depth + 1);
-            ww_free(step);
-        }
-        ww_free(sub);
+    for (*io_depth = 0; s; s = s->up, ++*io_depth) {
+        if (s->at == n)
+            return true;
+    }
+    return false;
+}
+
+/* One function for each capability that can be used before the results are there. */
+static void emit_pipelines(struct gen *g, const struct node *n, struct method m, const struct step *s)
+{
+    for (uint32_t i = 0; i < field_count(s->at); i++) {
+        struct field f = node_field(s->at, i);
+        unsigned depth;
+        char *name = textf("%s_%s", s->name, f.name);
+        char *path = textf("%s%s%u", s->path, *s->path ? ", " : "", f.offset);
+        struct step next = {s, NULL, name, f.is_group ? s->path : path};
+        if (f.is_group || f.type.kind == TYPE_STRUCT)
+            next.at = model_need(g->m, f.is_group ? f.group : f.type.id);
+        if (next.at && !on_way(s, next.at, &depth) && depth < PIPELINE_DEPTH)
+            emit_pipelines(g, n, m, &next);
+        else if (!f.is_group && (f.type.kind == TYPE_INTERFACE || f.type.kind == TYPE_ANY))
+            emit_pipeline_cap(g, n, m, name, path);
+        ww_free(path);
+        ww_free(name);
     }
 }
 
@@ -173,7 +189,7 @@ static void emit_method_calls(struct gen *g, const struct node *n, struct method
     emit_request(g, n, m);
     if (r) {
         emit_results(g, n, m, r);
-        emit_pipelines(g, n, m, r, "", "", 0);
+        emit_pipelines(g, n, m, &(struct step){NULL, r, "", ""});
     }
     emit_handler_parts(g, n, m, r);
 }

@@ -339,9 +339,10 @@ static void emit_struct_field(struct gen *g, const struct field_ctx *c)
         textf("ww_pb_set_struct(%s, v.s)", build_ptr(c)));
 }
 
-static const char *elem_name(enum ww_elem elem)
+const char *elem_name(enum ww_elem elem)
 {
-    static const char *const names[] = {"VOID", "BIT", "BYTE", "TWO", "FOUR", "EIGHT", "PTR", "STRUCT"};
+    static const char *const names[] = {"WW_ELEM_VOID", "WW_ELEM_BIT", "WW_ELEM_BYTE", "WW_ELEM_TWO",
+        "WW_ELEM_FOUR", "WW_ELEM_EIGHT", "WW_ELEM_PTR", "WW_ELEM_STRUCT"};
     return names[elem];
 }
 
@@ -371,13 +372,13 @@ static void emit_list(struct gen *g, const struct field_ctx *c)
     struct field_ctx filled = *c;
     filled.select = fill_default(c);
     open_fn(g, "struct ww_lr", getter(c), c->r_param);
-    put(&g->h, "    return ww_pr_list(%s, WW_ELEM_%s);\n", read_ptr(c), code);
+    put(&g->h, "    return ww_pr_list(%s, %s);\n", read_ptr(c), code);
     close_fn(g);
     emit_has(g, c);
     build_fn(g, c, "struct ww_lb", verb(c, "init"), b_params(c, "uint32_t count"),
-        textf("ww_pb_init_list(%s, WW_ELEM_%s, count)", build_ptr(c), code));
+        textf("ww_pb_init_list(%s, %s, count)", build_ptr(c), code));
     build_fn(g, &filled, "struct ww_lb", verb(c, "get"), c->b_param,
-        textf("ww_pb_list(%s, WW_ELEM_%s)", build_ptr(c), code));
+        textf("ww_pb_list(%s, %s)", build_ptr(c), code));
     build_fn(g, c, "void", verb(c, "set"), b_params(c, "struct ww_lr v"),
         textf("ww_pb_set_list(%s, v)", build_ptr(c)));
 }

@@ -65,6 +65,12 @@ static char *scalar_literal(struct gen *g, struct type t, uint64_t bits)
     }
 }
 
+static void object_fn(struct gen *g, const char *type, const char *name, const char *expr)
+{
+    put(&g->h, "static inline struct %s %s(void)\n{\n    struct %s v = %s;\n    return v;\n}\n\n", type, name,
+        type, expr);
+}
+
 static void emit_object(struct gen *g, const struct node *n, struct type t)
 {
     const char *image = claim(g, textf("%s_image", n->name));
@@ -72,22 +78,17 @@ static void emit_object(struct gen *g, const struct node *n, struct type t)
     emit_image(g, image, value_ptr(const_value(n)));
     char *root = textf("ww_pr_const(&%s)", image);
     if (t.kind == TYPE_TEXT || t.kind == TYPE_DATA) {
-        put(&g->h, "static inline struct ww_bytes %s(void)\n{\n    return ww_pr_%s(%s);\n}\n\n", name,
-            t.kind == TYPE_TEXT ? "text" : "data", root);
+        object_fn(g, "ww_bytes", name, textf("ww_pr_%s(%s)", t.kind == TYPE_TEXT ? "text" : "data", root));
     } else if (t.kind == TYPE_STRUCT) {
-        const char *s = model_need(g->m, t.id)->name;
-        put(&g->h, "static inline struct %s_r %s(void)\n{\n    return %s_r_from(%s);\n}\n\n", s, name, s,
-            root);
+        const char *type = textf("%s_r", model_need(g->m, t.id)->name);
+        object_fn(g, type, name, textf("{ww_pr_struct(%s)}", root));
     } else if (t.kind == TYPE_LIST && type_of(t.elem).kind == TYPE_STRUCT) {
-        const char *s = model_need(g->m, type_of(t.elem).id)->name;
-        put(&g->h, "static inline struct %s_l %s(void)\n{\n    return %s_l_from(%s);\n}\n\n", s, name, s,
-            root);
+        const char *type = textf("%s_l", model_need(g->m, type_of(t.elem).id)->name);
+        object_fn(g, type, name, textf("{ww_pr_list(%s, WW_ELEM_STRUCT)}", root));
     } else if (t.kind == TYPE_LIST) {
-        put(&g->h,
-            "static inline struct ww_lr %s(void)\n{\n    return ww_pr_list(%s, (enum ww_elem)%d);\n}\n\n",
-            name, root, (int)elem_of(type_of(t.elem)));
+        object_fn(g, "ww_lr", name, textf("ww_pr_list(%s, %s)", root, elem_name(elem_of(type_of(t.elem)))));
     } else {
-        put(&g->h, "static inline struct ww_pr %s(void)\n{\n    return %s;\n}\n\n", name, root);
+        object_fn(g, "ww_pr", name, root);
     }
     ww_free(root);
 }

@@ -162,21 +162,19 @@ static void put_opening(struct out *o, const char *path, uint64_t id, const char
 static const char extern_c[] = "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n";
 static const char extern_c_end[] = "#ifdef __cplusplus\n}\n#endif\n#endif\n";
 
-static void emit_node(struct gen *g, const struct node *n)
+static void emit_functions(struct gen *g)
 {
-    switch (node_kind(n)) {
-    case NODE_STRUCT:
-        emit_struct(g, n);
-        break;
-    case NODE_CONST:
-        emit_const(g, n);
-        break;
-    case NODE_INTERFACE:
-        emit_interface(g, n);
-        emit_rpc(g, n);
-        break;
-    default:
-        break;
+    for (size_t i = 0; i < g->node_count; i++) {
+        if (node_kind(g->nodes[i]) == NODE_STRUCT)
+            emit_struct(g, g->nodes[i]);
+    }
+    for (size_t i = 0; i < g->node_count; i++) {
+        if (node_kind(g->nodes[i]) == NODE_CONST)
+            emit_const(g, g->nodes[i]);
+        if (node_kind(g->nodes[i]) == NODE_INTERFACE) {
+            emit_interface(g, g->nodes[i]);
+            emit_rpc(g, g->nodes[i]);
+        }
     }
 }
 
@@ -199,8 +197,7 @@ static void emit_file(struct gen *g, const char *path)
     put_includes(g, &inc);
     if (inc.count)
         put(&g->h, "%s", extern_c);
-    for (size_t i = 0; i < g->node_count; i++)
-        emit_node(g, g->nodes[i]);
+    emit_functions(g);
     put(&g->h, "%s", extern_c_end);
     put(&g->rpc_h, "%s", extern_c_end);
 }

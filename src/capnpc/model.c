@@ -113,7 +113,11 @@ uint32_t method_count(const struct node *n)
 struct method node_method(const struct node *n, uint32_t i)
 {
     struct ww_sr s = ww_lr_struct(structs_at(n->s, 3), i);
-    return (struct method){own_name(s, structs_at(s, 1)), (uint16_t)i, ww_sr_u64(s, 1), ww_sr_u64(s, 2)};
+    return (struct method){.name = own_name(s, structs_at(s, 1)),
+        .schema = ww_cstr(ww_pr_text(ww_sr_ptr(s, 0))),
+        .index = (uint16_t)i,
+        .params = ww_sr_u64(s, 1),
+        .results = ww_sr_u64(s, 2)};
 }
 
 uint32_t super_count(const struct node *n)

@@ -71,6 +71,7 @@ struct field {
 
 struct method {
     const char *name;
+    const char *schema; /* the name in the schema */
     uint16_t index;
     uint64_t params, results;
 };

@@ -25,7 +25,7 @@ struct gen {
     bool has_interfaces;
 };
 
-/* `name` (heap), with underscores appended until nothing of the file has it. */
+/* `name`, with underscores appended until nothing of the file has it. */
 const char *claim(struct gen *g, char *name);
 /* The type in C of a scalar or enum. */
 const char *c_type(const struct gen *g, struct type t);

@@ -85,8 +85,6 @@ void emit_interface(struct gen *g, const struct node *n)
     char *extends = super_count(n) ? textf("%s_extends", n->name) : textf("NULL");
     put(&g->c, "const struct ww_capnp_interface %s_interface = {\n    %s_ID, \"%s\", %s, %s, %u, %u};\n\n",
         n->name, n->name, short_name(n), methods, extends, method_count(n), super_count(n));
-    ww_free(methods);
-    ww_free(extends);
 }
 
 /* ---- calls */
@@ -161,8 +159,6 @@ static void emit_pipelines(struct gen *g, const struct node *n, struct method m,
             emit_pipelines(g, n, m, &next);
         else if (!f.is_group && (f.type.kind == TYPE_INTERFACE || f.type.kind == TYPE_ANY))
             emit_pipeline_cap(g, n, m, name, path);
-        ww_free(path);
-        ww_free(name);
     }
 }
 
@@ -255,7 +251,6 @@ static void emit_ops(struct gen *g, const struct node *n, const struct closure *
             char *handler = handler_name(c, i, node_method(c->all[i], k).name);
             put(&g->rpc_h, "    void (*%s)(struct %s_server *self, struct ww_rpc_call *call);\n", handler,
                 n->name);
-            ww_free(handler);
         }
     }
     put(&g->rpc_h, "    void (*drop)(struct %s_server *self);\n};\n\n", n->name);
@@ -299,7 +294,6 @@ static void emit_cases(struct gen *g, const struct closure *c, uint32_t which)
         if (!results_of(g, m))
             put(&g->rpc_c, "            ww_rpc_call_set_streaming(call);\n");
         put(&g->rpc_c, "            handler = self->ops->%s;\n            break;\n", handler);
-        ww_free(handler);
     }
     put(&g->rpc_c, "        default:\n            break;\n        }\n        break;\n");
 }

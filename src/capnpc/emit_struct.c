@@ -98,7 +98,6 @@ static void wrap_fn(
     open_fn(g, result, name, params);
     put(&g->h, "    %s v = {%s};\n    return v;\n", result, expr);
     close_fn(g);
-    ww_free(result);
 }
 
 static void emit_roots(struct gen *g, const struct node *n)
@@ -167,7 +166,6 @@ static void emit_union(struct gen *g, const struct node *n)
     emit_wipe_fields(g, n, true);
     put(&g->h, "    ww_sb_set_u16(b.s, %u, (uint16_t)which);\n", node_tag_offset(n));
     close_fn(g);
-    ww_free(result);
 }
 
 /* The statement that makes a union's member the current one, or "". */
@@ -289,7 +287,6 @@ static void build_wrap_fn(struct gen *g, const struct field_ctx *c, const char *
     open_fn(g, result, name, params);
     put(&g->h, "%s    %s v = {%s};\n    return v;\n", c->select, result, expr);
     close_fn(g);
-    ww_free(result);
 }
 
 static void emit_has(struct gen *g, const struct field_ctx *c)

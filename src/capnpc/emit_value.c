@@ -90,7 +90,6 @@ static void emit_object(struct gen *g, const struct node *n, struct type t)
     } else {
         object_fn(g, "ww_pr", name, root);
     }
-    ww_free(root);
 }
 
 void emit_const(struct gen *g, const struct node *n)
@@ -104,5 +103,4 @@ void emit_const(struct gen *g, const struct node *n)
     }
     char *literal = scalar_literal(g, t, value_bits(t.kind, const_value(n)));
     put(&g->h, "#define %s %s\n\n", claim(g, textf("%s", n->name)), literal);
-    ww_free(literal);
 }

@@ -206,7 +206,6 @@ static void write_file(const struct out *o, const char *path, const char *suffix
 {
     char *name = textf("%s%s", path, suffix);
     out_write(o, name);
-    ww_free(name);
 }
 
 static void generate(const struct model *m, struct ww_lr files, uint32_t index)
@@ -251,5 +250,6 @@ int main(void)
     ww_msg_fini(&request);
     ww_free(m.nodes);
     ww_free((void *)in.ptr);
+    textf_free_all();
     return 0;
 }

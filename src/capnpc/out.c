@@ -37,14 +37,35 @@ void put(struct out *o, const char *fmt, ...)
     va_end(args);
 }
 
+/* Every text made, newest first. */
+static struct made {
+    struct made *next;
+    char text[];
+} * all_made;
+
 char *textf(const char *fmt, ...)
 {
-    struct out o = {0};
     va_list args;
     va_start(args, fmt);
-    put_v(&o, fmt, args);
+    int n = vsnprintf(NULL, 0, fmt, args);
     va_end(args);
-    return o.text;
+    WW_ASSERT(n >= 0);
+    struct made *made = need(ww_alloc(sizeof *made + (size_t)n + 1));
+    va_start(args, fmt);
+    vsnprintf(made->text, (size_t)n + 1, fmt, args);
+    va_end(args);
+    made->next = all_made;
+    all_made = made;
+    return made->text;
+}
+
+void textf_free_all(void)
+{
+    while (all_made) {
+        struct made *next = all_made->next;
+        ww_free(all_made);
+        all_made = next;
+    }
 }
 
 void out_fini(struct out *o)
@@ -76,7 +97,6 @@ static void make_parents(const char *path)
             *p = '/';
         }
     }
-    ww_free(dir);
 }
 
 void out_write(const struct out *o, const char *path)

@@ -11,8 +11,9 @@ struct out {
 
 /* The program ends when memory is out: a generator has nothing to save. */
 void *need(void *ptr);
-/* Formatted text on the heap. */
+/* Formatted text that lives until textf_free_all, at the end of the program. */
 char *textf(const char *fmt, ...) WW_PRINTF(1, 2);
+void textf_free_all(void);
 
 void put(struct out *o, const char *fmt, ...) WW_PRINTF(2, 3);
 void out_fini(struct out *o);

@@ -183,14 +183,13 @@ WW_API enum ww_cap_state ww_cap_state(const struct ww_cap *cap);
 WW_API bool ww_cap_same(const struct ww_cap *a, const struct ww_cap *b);
 
 /* Waits until a promise is settled, null or broken. The waiter embeds this. */
+struct ww_cap_watch_impl;
 struct ww_cap_watch {
     void (*settled)(struct ww_cap_watch *watch);
-    struct ww_cap_watch *prev, *next; /* private from here on */
-    struct ww_cap *cap;
-    bool queued;
+    struct ww_cap_watch_impl *impl; /* private; NULL: not started, or fired */
 };
-/* Fires once, also when `cap` is settled already. */
-WW_API void ww_cap_watch_start(struct ww_cap_watch *watch, struct ww_cap *cap);
+/* Fires once, also when `cap` is settled already. WW_EINVAL for NULL, WW_ENOMEM. */
+WW_API WW_MUST_USE ww_err ww_cap_watch_start(struct ww_cap_watch *watch, struct ww_cap *cap);
 /* It will not fire any more. Harmless when it is not started. */
 WW_API void ww_cap_watch_stop(struct ww_cap_watch *watch);
 
@@ -220,7 +219,7 @@ WW_API void ww_rpc_request_free(struct ww_rpc_request *request);
  * results are there. */
 WW_API WW_MUST_USE ww_err ww_rpc_request_pipeline(
     struct ww_rpc_request *request, const uint16_t *path, size_t path_len, struct ww_cap **ret_cap);
-/* WW_EAGAIN before the outcome; 0; or the exception's kind as an error. */
+/* WW_EAGAIN before the outcome; 0; the exception's kind as an error; or what reading malformed results found. */
 WW_API ww_err ww_rpc_request_status(const struct ww_rpc_request *request);
 /* The exception's text, "" when there is none. Valid as long as the request. */
 WW_API const char *ww_rpc_request_reason(const struct ww_rpc_request *request);

@@ -1,0 +1,261 @@
+/* Calls that come in: Bootstrap, Call, Finish, and the Return that we owe for each. */
+#include "rpc/internal.h"
+
+void ww_rpc_answer_uncharge(struct ww_rpc_call *call)
+{
+    if (!call->a.bytes)
+        return;
+    if (call->a.conn) {
+        call->a.conn->inbound_bytes -= call->a.bytes;
+        ww_budget_release(call->a.conn->budget, WW_RES_BYTES, call->a.bytes);
+    }
+    call->a.bytes = 0;
+}
+
+void ww_rpc_answer_remove(struct ww_rpc_call *call)
+{
+    struct ww_rpc_conn *conn = call->a.conn;
+    ww_rpc_answer_uncharge(call);
+    if (call->a.charged)
+        ww_budget_release(conn->budget, WW_RES_QUESTIONS, 1);
+    call->a.charged = false;
+    ww_rpc_idmap_remove(&conn->answers, call->a.id);
+    call->a.conn = NULL;
+    ww_rpc_ids_free(&call->a.exports);
+    ww_rpc_call_unref(call);
+}
+
+static struct ww_sb return_begin(struct ww_rpc_call *call, struct ww_rpc_conn *conn, uint16_t tag)
+{
+    struct ww_sb ret = ww_pb_init_struct(ww_sb_ptr(ww_rpc_out_begin(conn, WW_RPC_RETURN), 0), 2, 1);
+    ww_sb_set_u32(ret, 0, call->a.id);
+    ww_sb_set_bool(ret, 32, true); /* releaseParamCaps: no, each is released when it is dropped */
+    ww_sb_set_u16(ret, 3, tag);
+    return ret;
+}
+
+/* Results that were made elsewhere become a message of ours. */
+static ww_err foreign_results(struct ww_rpc_call *call)
+{
+    struct ww_pr from = ww_rpc_results_reader(call);
+    struct ww_rpc_call *source = ww_rpc_call_outcome(call);
+    ww_rpc_results_begin(call, 0);
+    ww_pb_set(call->results_b, from);
+    ww_err err = from.seg && from.seg->msg ? ww_msg_err(from.seg->msg) : 0;
+    call->has_results = true;
+    call->results_r = (struct ww_pr){0};
+    if (source != call) {
+        ww_rpc_call_unref(call->outcome);
+        call->outcome = NULL;
+    }
+    return err < 0 ? err : ww_msg_err(&call->results);
+}
+
+static ww_err results_send(struct ww_rpc_call *call, struct ww_rpc_conn *conn)
+{
+    struct ww_msg *m = &call->results;
+    if (!call->results_built || call->outcome)
+        WW_TRY(foreign_results(call));
+    ww_sb_set_u32(call->return_b, 0, call->a.id);
+    ww_sb_set_bool(call->return_b, 32, true);
+    struct ww_rpc_ids *ids = &call->a.exports;
+    if (m->cap_count)
+        WW_TRY(ww_rpc_caps_write(conn, ww_pb_struct(ww_sb_ptr(call->return_b, 0), 0, 2), m, ids, true));
+    else
+        ww_sb_set_bool(call->return_b, 33, true); /* noFinishNeeded: nothing in here can be pipelined on */
+    ww_err err = ww_msg_err(m);
+    if (err == 0 && ww_msg_frame_bytes(m) > conn->vat->limits.message_bytes)
+        err = WW_ELIMIT;
+    if (err == 0)
+        err = ww_rpc_out_msg(conn, m);
+    if (err < 0) {
+        conn->broken_exports.count = 0;
+        ww_rpc_exports_release(conn, ids);
+    }
+    return err;
+}
+
+static void exception_send(struct ww_rpc_call *call, struct ww_rpc_conn *conn)
+{
+    struct ww_sb ret = return_begin(call, conn, WW_RPC_RETURN_EXCEPTION);
+    ww_rpc_out_exception(ww_sb_ptr(ret, 0), call->exc);
+    ww_rpc_out_end(conn);
+}
+
+void ww_rpc_answer_return(struct ww_rpc_call *call)
+{
+    struct ww_rpc_conn *conn = call->a.conn;
+    if (!conn || !conn->open)
+        return;
+    call->a.returned = true;
+    if (call->a.finished) {
+        (void)return_begin(call, conn, WW_RPC_RETURN_CANCELED);
+        ww_rpc_out_end(conn);
+        if (call->a.conn)
+            ww_rpc_answer_remove(call);
+        return;
+    }
+    if (call->yourself) {
+        (void)return_begin(call, conn, WW_RPC_RETURN_ELSEWHERE);
+        ww_rpc_out_end(conn);
+        return;
+    }
+    if (!call->exc) {
+        ww_err err = results_send(call, conn);
+        if (err == 0) {
+            bool finish_needed = call->results.cap_count > 0;
+            ww_rpc_caps_written(conn);
+            if (!finish_needed && call->a.conn)
+                ww_rpc_answer_remove(call);
+            return;
+        }
+        call->exc = ww_rpc_exc_new(call->vat, err, WW_BYTES_LIT("the results could not be sent"));
+    }
+    exception_send(call, conn);
+}
+
+static ww_err answer_new(struct ww_rpc_conn *conn, uint32_t id, struct ww_rpc_call **ret_call)
+{
+    if (ww_rpc_idmap_get(&conn->answers, id))
+        return WW_EPROTO;
+    if (conn->answers.live >= conn->vat->limits.answers)
+        return WW_ELIMIT;
+    struct ww_rpc_call *call = ww_rpc_call_alloc(conn->vat);
+    if (!call)
+        return WW_ENOMEM;
+    ww_err err = ww_rpc_idmap_put(&conn->answers, id, call);
+    if (err < 0) {
+        ww_rpc_call_unref(call);
+        return err;
+    }
+    call->sink = SINK_ANSWER;
+    call->a.conn = conn;
+    call->a.id = id;
+    conn->calls_in++;
+    *ret_call = ww_rpc_call_ref(call); /* one for the table, one until its outcome */
+    return 0;
+}
+
+static bool answer_charge(struct ww_rpc_call *call, uint64_t bytes)
+{
+    struct ww_rpc_conn *conn = call->a.conn;
+    if (ww_budget_charge(conn->budget, WW_RES_QUESTIONS, 1) < 0)
+        return false;
+    call->a.charged = true;
+    if (ww_budget_charge(conn->budget, WW_RES_BYTES, bytes) < 0)
+        return false;
+    call->a.bytes = bytes;
+    conn->inbound_bytes += bytes;
+    return true;
+}
+
+ww_err ww_rpc_recv_bootstrap(struct ww_rpc_conn *conn, struct ww_sr msg)
+{
+    struct ww_rpc_call *call;
+    WW_TRY(answer_new(conn, ww_sr_u32(msg, 0), &call));
+    call->state = CALL_RUNNING;
+    if (!answer_charge(call, 0)) {
+        ww_rpc_call_fail_now(
+            call, ww_rpc_exc_new(conn->vat, WW_EBUDGET, WW_BYTES_LIT("too much in progress")));
+    } else if (!conn->bootstrap) {
+        ww_rpc_call_fail_now(
+            call, ww_rpc_exc_new(conn->vat, WW_EFAILED, WW_BYTES_LIT("no bootstrap capability")));
+    } else {
+        ww_rpc_results_begin(call, 1);
+        ww_pb_set_cap(call->results_b, conn->bootstrap);
+        call->has_results = true;
+        ww_rpc_call_complete(call);
+    }
+    return 0;
+}
+
+static ww_err call_read(
+    struct ww_rpc_conn *conn, struct ww_rpc_call *call, struct ww_bytes frame, struct ww_sr *ret_target)
+{
+    struct ww_msg *m = &call->params;
+    WW_TRY(ww_msg_open_copy(m, frame, &conn->msg_limits));
+    struct ww_sr body = ww_pr_struct(ww_sr_ptr(ww_pr_struct(ww_msg_root(m)), 0));
+    call->method = ww_sr_u16(body, 2);
+    call->iface = ww_sr_u64(body, 1);
+    uint16_t to = ww_sr_u16(body, 3);
+    if (to > WW_RPC_RESULTS_YOURSELF)
+        return WW_EUNSUPPORTED;
+    call->yourself = to == WW_RPC_RESULTS_YOURSELF;
+    *ret_target = ww_pr_struct(ww_sr_ptr(body, 0));
+    struct ww_sr payload = ww_pr_struct(ww_sr_ptr(body, 1));
+    WW_TRY(ww_rpc_caps_read(conn, payload, m));
+    call->params_r = ww_sr_ptr(payload, 0);
+    return ww_msg_err(m);
+}
+
+static ww_err call_deliver(struct ww_rpc_conn *conn, struct ww_rpc_call *call, struct ww_sr target)
+{
+    if (ww_sr_u16(target, 2) == 0) {
+        struct ww_rpc_export *e = ww_rpc_slots_get(&conn->exports, ww_sr_u32(target, 0));
+        if (!e)
+            return WW_EPROTO;
+        ww_rpc_route(call, e->cap);
+        return 0;
+    }
+    if (ww_sr_u16(target, 2) != 1)
+        return WW_EUNSUPPORTED;
+    uint16_t path[256];
+    size_t len;
+    struct ww_sr promised = ww_pr_struct(ww_sr_ptr(target, 0));
+    WW_TRY(ww_rpc_transform_read(conn, promised, path, &len));
+    WW_TRY(ww_msg_err(&call->params));
+    struct ww_rpc_call *answer = ww_rpc_idmap_get(&conn->answers, ww_sr_u32(promised, 0));
+    struct ww_cap *cap = NULL;
+    ww_err err = answer && answer != call ? ww_rpc_call_pipe(answer, path, len, &cap) : WW_ENOTFOUND;
+    if (err < 0) {
+        ww_rpc_call_fail_later(
+            call, ww_rpc_exc_new(conn->vat, err, WW_BYTES_LIT("call on the result of an unknown answer")));
+        return 0;
+    }
+    ww_rpc_route(call, cap);
+    ww_cap_unref(cap);
+    return 0;
+}
+
+/* After an error the connection ends, and takes the answer out of the table. */
+ww_err ww_rpc_recv_call(struct ww_rpc_conn *conn, struct ww_sr msg, struct ww_bytes frame)
+{
+    struct ww_rpc_call *call;
+    WW_TRY(answer_new(conn, ww_sr_u32(msg, 0), &call));
+    call->state = CALL_RUNNING;
+    struct ww_sr target;
+    ww_err err = call_read(conn, call, frame, &target);
+    if (err == WW_EUNSUPPORTED) {
+        ww_rpc_call_fail_now(
+            call, ww_rpc_exc_new(conn->vat, err, WW_BYTES_LIT("results can go to the caller only")));
+        return 0;
+    }
+    if (err == 0 && !answer_charge(call, frame.len)) {
+        ww_rpc_call_fail_now(
+            call, ww_rpc_exc_new(conn->vat, WW_EBUDGET, WW_BYTES_LIT("too much in progress")));
+        return 0;
+    }
+    if (err == 0 && conn->inbound_bytes / 2 > conn->vat->limits.inbound_bytes)
+        err = WW_ELIMIT;
+    if (err == 0)
+        err = call_deliver(conn, call, target);
+    if (err < 0 && call->state == CALL_RUNNING)
+        ww_rpc_call_unref(call); /* never began */
+    return err;
+}
+
+ww_err ww_rpc_recv_finish(struct ww_rpc_conn *conn, struct ww_sr msg)
+{
+    struct ww_rpc_call *call = ww_rpc_idmap_get(&conn->answers, ww_sr_u32(msg, 0));
+    if (!call || call->a.finished)
+        return 0; /* peers that do not know noFinishNeeded send it all the same */
+    call->a.finished = true;
+    if (!call->a.returned) {
+        ww_rpc_call_cancel(call);
+        return 0;
+    }
+    if (!ww_sr_bool(msg, 32))
+        ww_rpc_exports_release(conn, &call->a.exports);
+    ww_rpc_answer_remove(call);
+    return 0;
+}

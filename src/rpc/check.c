@@ -1,0 +1,108 @@
+/* The invariants of a connection's tables, numbered as in internal.h. */
+#include "rpc/internal.h"
+
+struct check {
+    const struct ww_rpc_conn *conn;
+    const char *fault;
+    uint64_t inbound, charged_answers;
+};
+
+static void note(struct check *c, bool ok, const char *fault)
+{
+    if (!ok && !c->fault)
+        c->fault = fault;
+}
+
+static void questions_check(struct check *c)
+{
+    const struct ww_rpc_slots *s = &c->conn->questions;
+    uint32_t live = 0;
+    for (uint32_t i = 0; i < s->size; i++) {
+        const struct ww_rpc_call *call = s->at[i];
+        if (!call)
+            continue;
+        live++;
+        note(c, call->q.conn == c->conn && call->q.id == i, "1: question and slot disagree");
+        note(c, !(call->q.returned && call->q.finished), "1: question outlived Return and Finish");
+        note(c, call->refs > 0, "1: question without a reference");
+        note(c, !call->q.returned || call->q.wires > 0, "1: Finish is overdue");
+    }
+    note(c, live == s->live, "1: count of questions");
+}
+
+static void answer_check(void *ctx, uint64_t key, void *value)
+{
+    struct check *c = ctx;
+    const struct ww_rpc_call *call = value;
+    note(c, call->a.conn == c->conn && call->a.id == key, "2: answer and slot disagree");
+    note(c, !(call->a.returned && call->a.finished), "2: answer outlived Return and Finish");
+    note(c, call->refs > 0, "2: answer without a reference");
+    note(c, !call->a.returned || call->state == CALL_DONE, "2: Return before the outcome");
+    c->inbound += call->a.bytes;
+    c->charged_answers += call->a.charged;
+}
+
+static void exports_check(struct check *c)
+{
+    const struct ww_rpc_slots *s = &c->conn->exports;
+    uint32_t live = 0, keyed = 0;
+    for (uint32_t i = 0; i < s->size; i++) {
+        const struct ww_rpc_export *e = s->at[i];
+        if (!e)
+            continue;
+        live++;
+        note(c, e->id == i && e->refs > 0, "3: export and slot disagree");
+        note(c, e->cap && e->cap->refs > 0, "3: export of nothing");
+        note(c, !e->key || ww_rpc_idmap_get(&c->conn->by_cap, (uint64_t)(uintptr_t)e->key) == e,
+            "3: export not found by its cap");
+        note(c, !e->key || e->key->exported > 0, "3: cap does not know that it is exported");
+        note(c, e->promise || e->cap->kind != CAP_PROMISE || e->cap->promise.to,
+            "3: open promise exported as settled");
+        keyed += e->key != NULL;
+    }
+    note(c, live == s->live, "3: count of exports");
+    note(c, keyed == c->conn->by_cap.live, "3: map from caps");
+}
+
+static void import_check(void *ctx, uint64_t key, void *value)
+{
+    struct check *c = ctx;
+    const struct ww_cap *raw = value;
+    note(c, raw->kind == CAP_IMPORT && raw->import.conn == c->conn && raw->import.id == key,
+        "4: import and slot disagree");
+    note(c, raw->refs > 0 && raw->import.count > 0, "4: import without a reference");
+    const struct ww_cap *wrapper = raw->import.wrapper;
+    note(c, !wrapper || (!wrapper->promise.to && wrapper->promise.via == raw),
+        "4: promise around another import");
+}
+
+static void embargoes_check(struct check *c)
+{
+    const struct ww_rpc_slots *s = &c->conn->embargoes;
+    for (uint32_t i = 0; i < s->size; i++) {
+        const struct ww_rpc_embargo *e = s->at[i];
+        if (e)
+            note(c, e->promise->kind == CAP_PROMISE && !e->promise->promise.to,
+                "6: embargo on a resolved promise");
+    }
+}
+
+ww_err ww_rpc_conn_check(const struct ww_rpc_conn *conn, struct ww_diag *diag)
+{
+    struct check c = {.conn = conn};
+    questions_check(&c);
+    ww_rpc_idmap_each(&conn->answers, answer_check, &c);
+    exports_check(&c);
+    ww_rpc_idmap_each(&conn->imports, import_check, &c);
+    embargoes_check(&c);
+    note(&c, c.inbound == conn->inbound_bytes, "5: inbound bytes");
+    const struct ww_budget *b = conn->budget;
+    if (b && !b->parent) { /* a budget of this connection alone can be compared exactly */
+        note(&c, b->used[WW_RES_QUESTIONS] == c.charged_answers, "5: questions charged");
+        note(&c, b->used[WW_RES_EXPORTS] == conn->exports.live, "5: exports charged");
+        uint64_t bytes = sizeof *conn + conn->in_charged + conn->out_bytes + conn->inbound_bytes;
+        note(&c, b->used[WW_RES_BYTES] == bytes, "5: bytes charged");
+    }
+    note(&c, conn->vat->depth == 0, "checked inside a call");
+    return c.fault ? ww_diag_set(diag, WW_ESTATE, "%s", c.fault) : 0;
+}

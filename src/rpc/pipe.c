@@ -1,0 +1,147 @@
+/* Promise pipelining: one promise for each result path of a call, so that all calls on one path share one
+ * queue. */
+#include "rpc/internal.h"
+
+static struct ww_rpc_pipe *pipe_find(struct ww_rpc_call *call, const uint16_t *path, size_t len)
+{
+    for (struct ww_rpc_pipe *at = call->pipes; at; at = at->next) {
+        if (at->len == len && (len == 0 || memcmp(at->path, path, len * sizeof *path) == 0))
+            return at;
+    }
+    return NULL;
+}
+
+static struct ww_cap *wire_new(struct ww_rpc_call *call, struct ww_rpc_pipe *pipe)
+{
+    struct ww_cap *raw = ww_rpc_cap_alloc(call->vat, CAP_PIPE);
+    if (!raw)
+        return NULL;
+    raw->pipe.call = ww_rpc_call_ref(call);
+    raw->pipe.pipe = pipe;
+    call->q.wires++;
+    return raw;
+}
+
+/* The capability at the path of an outcome: borrowed, or NULL for null; WW_EINVAL when there is something
+ * else. */
+static ww_err outcome_at(struct ww_rpc_call *call, const uint16_t *path, size_t len, struct ww_cap **ret_cap)
+{
+    struct ww_pr at = ww_rpc_results_reader(call);
+    for (size_t i = 0; i < len; i++)
+        at = ww_sr_ptr(ww_pr_struct(at), path[i]);
+    switch (ww_pr_kind(at)) {
+    case WW_PTR_NULL:
+        *ret_cap = NULL;
+        return 0;
+    case WW_PTR_CAP:
+        *ret_cap = ww_pr_cap(at);
+        return 0;
+    default:
+        return WW_EINVAL;
+    }
+}
+
+/* A new reference; NULL only without memory. */
+static struct ww_cap *outcome_cap(struct ww_rpc_call *call, const uint16_t *path, size_t len)
+{
+    struct ww_rpc_vat *vat = call->vat;
+    if (call->exc)
+        return ww_rpc_broken_new(vat, ww_rpc_exc_ref(call->exc));
+    struct ww_cap *cap;
+    if (outcome_at(call, path, len, &cap) < 0)
+        return ww_rpc_broken_new(
+            vat, ww_rpc_exc_new(vat, WW_EFAILED, WW_BYTES_LIT("the result is no capability")));
+    return ww_cap_ref(cap ? cap : vat->null_cap);
+}
+
+static ww_err pipe_add(
+    struct ww_rpc_call *call, const uint16_t *path, size_t len, struct ww_rpc_pipe **ret_pipe)
+{
+    if (call->pipe_count >= WW_RPC_PIPES_MAX || len > UINT16_MAX)
+        return WW_ELIMIT;
+    struct ww_rpc_pipe *pipe = ww_alloc(sizeof *pipe + len * sizeof *path);
+    if (!pipe)
+        return WW_ENOMEM;
+    pipe->promise = ww_rpc_promise_new(call->vat, NULL);
+    if (!pipe->promise) {
+        ww_free(pipe);
+        return WW_ENOMEM;
+    }
+    pipe->promise->flags |= CAP_MEMO;
+    pipe->promise->promise.owner = call;
+    pipe->len = (uint16_t)len;
+    if (len)
+        memcpy(pipe->path, path, len * sizeof *path);
+    pipe->next = call->pipes;
+    call->pipes = pipe;
+    call->pipe_count++;
+    *ret_pipe = pipe;
+    return 0;
+}
+
+ww_err ww_rpc_call_pipe(struct ww_rpc_call *call, const uint16_t *path, size_t len, struct ww_cap **ret_cap)
+{
+    struct ww_rpc_pipe *pipe = pipe_find(call, path, len);
+    if (!pipe && call->state == CALL_DONE) {
+        struct ww_cap *cap = outcome_cap(call, path, len);
+        if (!cap)
+            return WW_ENOMEM;
+        *ret_cap = cap;
+        return 0;
+    }
+    if (!pipe) {
+        WW_TRY(pipe_add(call, path, len, &pipe));
+        if (call->state == CALL_SENT) {
+            pipe->promise->promise.via = wire_new(call, pipe);
+            if (!pipe->promise->promise.via)
+                return WW_ENOMEM; /* it is settled with the outcome all the same */
+        }
+    }
+    *ret_cap = ww_cap_ref(pipe->promise);
+    return 0;
+}
+
+void ww_rpc_pipes_sent(struct ww_rpc_call *call)
+{
+    for (struct ww_rpc_pipe *at = call->pipes; at; at = at->next) {
+        if (at->promise->promise.to || at->promise->promise.via)
+            continue;
+        at->promise->promise.via = wire_new(call, at); /* without memory its calls wait for the outcome */
+        if (at->promise->promise.via)
+            ww_rpc_promise_kick(at->promise);
+    }
+}
+
+void ww_rpc_pipes_done(struct ww_rpc_call *call)
+{
+    for (struct ww_rpc_pipe *at = call->pipes; at; at = at->next) {
+        if (at->promise->promise.to)
+            continue;
+        struct ww_cap *cap = outcome_cap(call, at->path, at->len);
+        ww_rpc_promise_resolve(at->promise, cap ? cap : call->vat->null_cap);
+        ww_cap_unref(cap);
+    }
+}
+
+bool ww_rpc_pipes_live(const struct ww_rpc_call *call)
+{
+    for (const struct ww_rpc_pipe *at = call->pipes; at; at = at->next) {
+        const struct ww_cap *p = at->promise;
+        if (p->refs > 1 || !ww_list_empty(&p->promise.queue) || (p->promise.via && p->promise.via->refs > 1))
+            return true;
+    }
+    return false;
+}
+
+void ww_rpc_pipes_free(struct ww_rpc_call *call)
+{
+    while (call->pipes) {
+        struct ww_rpc_pipe *pipe = call->pipes;
+        call->pipes = pipe->next;
+        pipe->promise->flags &= (uint8_t)~CAP_MEMO;
+        pipe->promise->promise.owner = NULL;
+        ww_cap_unref(pipe->promise);
+        ww_free(pipe);
+    }
+    call->pipe_count = 0;
+}

@@ -104,7 +104,8 @@ static bool netif_from(const struct ifaddrs *from, struct ww_netif *ret_if)
         .loopback = (from->ifa_flags & IFF_LOOPBACK) != 0,
         .multicast = (from->ifa_flags & IFF_MULTICAST) != 0,
     };
-    strncpy(ret_if->name, from->ifa_name, sizeof ret_if->name - 1);
+    size_t len = strlen(from->ifa_name);
+    memcpy(ret_if->name, from->ifa_name, len < sizeof ret_if->name ? len : sizeof ret_if->name - 1);
     ww_os_sockaddr_to(&ss, &ret_if->addr);
     ret_if->addr.port = 0;
     return true;

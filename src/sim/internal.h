@@ -54,7 +54,7 @@ struct ww_sim_node {
     bool running, powered, paused;
     struct ww_sim_host *host; /* the present or last life */
     struct ww_list lives;
-    uint64_t egress_free_ns;
+    uint64_t egress_free_ns, awake_since_ns;
     uint8_t *cut_to; /* by node index */
     struct ww_list files;
     ww_err disk_err;

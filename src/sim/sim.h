@@ -79,6 +79,8 @@ uint32_t ww_sim_node_index(const struct ww_sim_node *node); /* 0, 1, ... in orde
 struct ww_netaddr ww_sim_node_addr(const struct ww_sim_node *node);
 bool ww_sim_node_running(const struct ww_sim_node *node);
 
+/* The calls below are the scenario's: not from within a callback of the node's own program. */
+
 /* kill -9: peers get resets. The disk stays. */
 void ww_sim_node_crash(struct ww_sim_node *node);
 /* The plug: peers hear nothing. What was connected is reset once the node is back and they send. */
@@ -88,6 +90,9 @@ WW_MUST_USE ww_err ww_sim_node_start(struct ww_sim_node *node);
 /* SIGSTOP and SIGCONT: no callback runs meanwhile, the kernel goes on receiving. */
 void ww_sim_node_pause(struct ww_sim_node *node);
 void ww_sim_node_resume(struct ww_sim_node *node);
+/* For how long callbacks have been running without a break: 0 while paused or down. A check that demands
+ * something of a timer must allow for a machine that has only just woken. */
+uint64_t ww_sim_node_awake_ns(const struct ww_sim_node *node);
 /* What the node's next file_write and dir_make calls return instead of writing; WW_OK: the disk works. */
 void ww_sim_node_disk_error(struct ww_sim_node *node, ww_err err);
 

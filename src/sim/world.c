@@ -296,6 +296,7 @@ ww_err ww_sim_node_add(struct ww_sim *sim, const char *name, uint32_t segment, s
     if (ww_sim_host_new(node, &node->host) != WW_OK)
         goto no_memory;
     node->running = true;
+    node->awake_since_ns = sim->now_ns;
     sim->nodes[sim->node_count++] = node;
     *ret_node = node;
     return WW_OK;
@@ -369,6 +370,7 @@ ww_err ww_sim_node_start(struct ww_sim_node *node)
     WW_ASSERT(!node->running);
     WW_TRY(ww_sim_host_new(node, &node->host));
     node->running = node->powered = true;
+    node->awake_since_ns = node->sim->now_ns;
     ww_sim_note(node->sim, node, "start life=%u", node->lives_count);
     return WW_OK;
 }
@@ -385,7 +387,13 @@ void ww_sim_node_resume(struct ww_sim_node *node)
         return;
     ww_sim_note(node->sim, node, "resume");
     node->paused = false;
+    node->awake_since_ns = node->sim->now_ns;
     ww_sim_host_wake(node->host);
+}
+
+uint64_t ww_sim_node_awake_ns(const struct ww_sim_node *node)
+{
+    return node->running && !node->paused ? node->sim->now_ns - node->awake_since_ns : 0;
 }
 
 void ww_sim_node_disk_error(struct ww_sim_node *node, ww_err err)

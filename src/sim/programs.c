@@ -1,0 +1,15 @@
+#include "sim/programs.h"
+
+#include "sim/beacon.h"
+
+static ww_err run_beacon(struct ww_scenario_conf *conf, struct ww_scenario_result *ret_result)
+{
+    struct ww_beacon_program beacon;
+    ww_beacon_program_init(&beacon);
+    return ww_scenario_run(conf, &beacon.program, ret_result);
+}
+
+const struct ww_sim_program_entry ww_sim_programs[] = {
+    {"beacon", run_beacon},
+    {NULL, NULL},
+};

@@ -142,9 +142,9 @@ void ww_swarm_free(struct ww_swarm *sw)
         conn_finish(WW_LIST_ENTRY(sw->conns.next, struct ww_conn, link));
     open_free_all(sw);
     dial_free_all(sw);
-    identify_stop(sw);
-    while (!ww_list_empty(&sw->handlers))
+    while (!ww_list_empty(&sw->handlers)) /* identify's own are among them */
         ww_list_remove(sw->handlers.next);
+    identify_stop(sw);
     swarm_addrs_fini(sw);
     ww_list_remove(&sw->addrs_task.link);
     sw->env->ops->timer_cancel(sw->env, &sw->housekeeping);

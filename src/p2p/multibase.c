@@ -71,7 +71,7 @@ static ww_err bits_decode(const struct base *b, struct ww_bytes text, uint8_t *o
 /* Positional conversion by schoolbook arithmetic, five digits or four bytes at a time; leading zero bytes are
  * leading zero digits. */
 #define GROUP 5 /* 58^5 < 2^30, so that products and carries fit into 64 bits */
-#define LIMBS_MAX ((WW_BASE58_TEXT_MAX + 48) / GROUP + 1) /* base36 needs 1.55 characters a byte */
+#define LIMBS_MAX (WW_BASE58_TEXT_MAX / GROUP + 1)
 
 static uint32_t group_size(const struct base *b)
 {
@@ -146,7 +146,7 @@ static ww_err radix_decode(const struct base *b, struct ww_bytes text, uint8_t *
     size_t len = count * 4;
     while (len > 0 && (limbs[(len - 1) / 4] >> (len - 1) % 4 * 8 & 0xff) == 0)
         len--;
-    if (zeros + len > out_size)
+    if (zeros + len > out_size || zeros + len > WW_BASE58_BYTES_MAX)
         return WW_ELIMIT;
     memset(out, 0, zeros);
     for (size_t i = 0; i < len; i++)
@@ -160,7 +160,7 @@ static ww_err encode(const struct base *b, struct ww_bytes data, struct ww_buf *
     if (data.len == 0)
         return 0;
     if (b->bits == 0) {
-        char text[WW_BASE58_TEXT_MAX + 48];
+        char text[WW_BASE58_TEXT_MAX];
         ww_err n = radix_encode(b, data, text, sizeof text);
         return n < 0 ? n : ww_buf_append(out, ww_bytes(text, (size_t)n));
     }

@@ -10,8 +10,8 @@
 
 #include "base/buf.h"
 
-#define WW_BASE58_TEXT_MAX 256
 #define WW_BASE58_BYTES_MAX 190
+#define WW_BASE58_TEXT_MAX 296 /* 190 bytes in base36, which takes the most characters */
 
 /* Values are the prefix characters. */
 enum ww_multibase {

@@ -4,9 +4,10 @@
  * Language (the CLI's WHERE): comparisons joined by AND, OR, NOT and parentheses; keywords in any case; AND
  * binds tighter than OR. A comparison is `key op value`: =   starts with          ==  equals            !=
  * does not start with       !==  does not equal <  <=  >  >=             bytewise order Keys: `id` and `peer`
- * (base58 peer id), `server` (hex), `host`; any other key is metadata. Values, and keys that need it, may
- * stand in single or double quotes. `key=` with an empty value asks that the key is there at all. A negation
- * is true where the key is missing. A comparison on metadata holds when any value of the key satisfies it.
+ * (base58 peer id), `server` (hex), `host`; any other key, and any quoted one, is metadata. Keys and values
+ * may stand in 'single' or "double" quotes; in the latter, \" and \\ are escapes. The operator may have
+ * spaces on both sides or on none. An empty value after `=` asks that the key is there at all. A negation is
+ * true where the key is missing. A comparison on metadata holds when any value of the key satisfies it.
  *
  * Limits: WW_QUERY_* below; a query that is over one is refused with WW_ELIMIT or WW_EDEPTH, never cut.
  * Ownership: ww_query_new/_free; texts are copied in. A query may be shared by runs, which borrow it.
@@ -48,7 +49,7 @@ struct ww_query {
     struct ww_filter nodes[WW_QUERY_NODES_MAX]; /* [0] is not used */
     uint16_t node_count, root;                  /* root 0: everything matches */
     bool ordered, descending, count_only;
-    enum ww_index order; /* when ordered; a record without the field comes first (metadata: not allowed) */
+    enum ww_index order;      /* when ordered: not metadata; records without a host come before the others */
     struct ww_bound from, to; /* on the order index (id when not ordered); INCL or NONE */
     uint64_t limit;           /* 0: none */
     uint32_t projection;      /* enum ww_projection bits */
@@ -78,22 +79,23 @@ WW_MUST_USE ww_err ww_query_text(struct ww_query *query, struct ww_bytes text, s
 /* Appends the filter in the language above; parsing it gives the same tree. "" when everything matches. */
 WW_MUST_USE ww_err ww_query_print(const struct ww_query *query, struct ww_buf *out);
 
-/* The filter alone, without limit and bounds. */
+/* Filter and bounds, without the limit. */
 bool ww_query_matches(const struct ww_query *query, const struct ww_record *record);
 
 /* ---- execution ---- */
 
-/* A run over one snapshot. Holds a reference on it. */
+/* A run over one snapshot, of which it holds a reference. Unordered results come in the order of the index
+ * that the plan uses (id, when there is no better one). WW_EINVAL: ordered by metadata. */
 struct ww_query_run {
     const struct ww_query *query;
     struct ww_snapshot *snap;
     struct ww_scan_iter iter;
-    struct ww_scan
-        scans[WW_QUERY_SCANS_MAX]; /* the plan; a record is yielded by the first scan that covers it */
-    uint16_t branches[WW_QUERY_SCANS_MAX]; /* the operand that each scan stands for, 0: the whole filter */
+    /* The plan; a record belongs to the first scan that covers it. */
+    struct ww_scan scans[WW_QUERY_SCANS_MAX];
     uint8_t scan_count, scan_at;
+    uint8_t hostless; /* 1 + the scan that is for records without a host; 0: none */
     bool iterating, sorting, sorted;
-    uint32_t *slots; /* when sorting: the matches */
+    uint32_t *slots; /* when sorting: the matches, then in order */
     size_t slot_count, slot_capacity, slot_at;
     uint64_t yielded, examined;
 };

@@ -162,6 +162,9 @@ struct ww_scan ww_scan_exact(enum ww_index index, struct ww_bytes text);
 struct ww_scan ww_scan_prefix(enum ww_index index, struct ww_bytes text);
 struct ww_scan ww_scan_all(enum ww_index index);
 
+/* Whether the scan would yield the record. */
+bool ww_scan_covers(const struct ww_scan *scan, const struct ww_record *record);
+
 /* Caller's storage; holds a reference on the snapshot from init to fini. Allocates nothing. */
 struct ww_scan_iter {
     struct ww_snapshot *snap;

@@ -223,6 +223,29 @@ bool bounds_hold(const struct ww_bound *lo, const struct ww_bound *hi, struct ww
     return c < 0 || (c == 0 && hi->kind == WW_BOUND_INCL);
 }
 
+/* Where the record's id or server stands to a bound, as a position between keys. */
+static int bound_cmp(const struct ww_scan *scan, const struct ww_record *r, bool upper)
+{
+    struct probe p;
+    probe_bound(&p, r->table, scan->index, upper ? &scan->hi : &scan->lo, upper);
+    uint64_t word = word_of_slot(&p.base, r->slot);
+    return p.base.word == word ? cmp_text(&p.base, r->slot) : (p.base.word < word ? -1 : 1);
+}
+
+bool ww_scan_covers(const struct ww_scan *scan, const struct ww_record *r)
+{
+    if (scan->index <= WW_INDEX_SERVER)
+        return (scan->lo.kind == WW_BOUND_NONE || bound_cmp(scan, r, false) < 0) &&
+            (scan->hi.kind == WW_BOUND_NONE || bound_cmp(scan, r, true) > 0);
+    if (scan->index == WW_INDEX_HOST)
+        return r->host.len > 0 && bounds_hold(&scan->lo, &scan->hi, r->host);
+    for (uint32_t i = 0; i < r->meta_count; i++) {
+        if (bounds_hold(&scan->lo, &scan->hi, ww_record_meta(r, i)))
+            return true;
+    }
+    return false;
+}
+
 int ww_record_cmp(enum ww_index index, const struct ww_record *a, const struct ww_record *b)
 {
     const struct body *body_a = cell_at(a->table, a->slot)->body, *body_b = cell_at(b->table, b->slot)->body;

@@ -381,6 +381,33 @@ static void foreign_segments_are_read(void **state)
     ww_msg_fini(&m);
 }
 
+static void canonical_bytes_are_the_references(void **state)
+{
+    static const struct {
+        const char *type, *text;
+    } cases[] = {
+        {"Lists", LISTS_TEXT},
+        {"Shape", "(area = 1, polygon = [(x = 1, y = 7), (x = 0, y = 7)], tail = (next = (label = \"x\")))"},
+        {"Pointers",
+            "(text = \"t\", child = (child = (child = ())), remote = (back = (data = \"abcdefghi\")))"},
+        {"UsesPair", "(pair = (second = (x = 0, y = 7)))"},
+    };
+    for (size_t i = 0; i < WW_COUNT_OF(cases); i++) {
+        struct ww_msg m, c;
+        size_t len;
+        ww_msg_init(&m, NULL);
+        ww_msg_init(&c, NULL);
+        encode(&m, cases[i].type, cases[i].text);
+        assert_ok(ww_msg_canonicalize(&c, ww_msg_root(&m)));
+        uint8_t *want = run_tool("convert text:canonical", "", cases[i].type,
+            ww_bytes(cases[i].text, strlen(cases[i].text)), &len);
+        assert_bytes(ww_msg_seg(&c, 0), want, len);
+        free(want);
+        ww_msg_fini(&c);
+        ww_msg_fini(&m);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -394,6 +421,7 @@ int main(void)
         cmocka_unit_test(interfaces_are_described),
         cmocka_unit_test(packing_is_the_references),
         cmocka_unit_test(foreign_segments_are_read),
+        cmocka_unit_test(canonical_bytes_are_the_references),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -748,6 +748,100 @@ static void packed_messages_open(void **state)
     assert_int_equal(cap.refs, 1);
 }
 
+/* ---- canonical form and equality */
+
+static void equality_ignores_layout(void **state)
+{
+    struct ww_cap cap = {1}, other = {1};
+    struct ww_msg a, b;
+    ww_msg_init(&a, &cap_ops);
+    ww_msg_init(&b, &cap_ops);
+    for (uint32_t hint = 2; hint < 500; hint = hint * 2 + 1) {
+        ww_msg_reset(&a);
+        ww_msg_reset(&b);
+        ww_msg_hint(&b, hint);
+        build_sample(ww_msg_root_builder(&a), &cap, 21);
+        build_sample(ww_msg_root_builder(&b), &cap, 21);
+        struct ww_sb s = ww_pb_struct(ww_msg_root_builder(&b), 4, 7); /* the same with room to grow */
+        assert_true(ww_pr_equal(ww_msg_root(&a), ww_msg_root(&b)));
+        ww_sb_set_u64(s, 3, 1);
+        assert_false(ww_pr_equal(ww_msg_root(&a), ww_msg_root(&b)));
+        ww_sb_set_u64(s, 3, 0);
+        ww_pb_set_text(ww_sb_ptr(s, 6), ww_text(""));
+        assert_false(ww_pr_equal(ww_msg_root(&a), ww_msg_root(&b)));
+        ww_pb_clear(ww_sb_ptr(s, 6));
+        ww_lb_set_bool(ww_pb_list(ww_sb_ptr(s, 1), WW_ELEM_BIT), 20, true);
+        assert_false(ww_pr_equal(ww_msg_root(&a), ww_msg_root(&b)));
+        ww_lb_set_bool(ww_pb_list(ww_sb_ptr(s, 1), WW_ELEM_BIT), 20, false);
+        assert_true(ww_pr_equal(ww_msg_root(&a), ww_msg_root(&b)));
+        ww_pb_set_cap(ww_sb_ptr(s, 3), &other);
+        assert_false(ww_pr_equal(ww_msg_root(&a), ww_msg_root(&b)));
+    }
+    ww_msg_fini(&a);
+    ww_msg_fini(&b);
+    assert_int_equal(cap.refs + other.refs, 2);
+}
+
+static void canonical_form_has_one_spelling(void **state)
+{
+    struct ww_msg a, b, c;
+    ww_msg_init(&a, NULL);
+    ww_msg_init(&b, NULL);
+    ww_msg_init(&c, NULL);
+    for (uint32_t hint = 2; hint < 500; hint = hint * 2 + 1) {
+        ww_msg_reset(&a);
+        ww_msg_hint(&a, hint);
+        build_sample(ww_msg_root_builder(&a), NULL, 21);
+        ww_pb_struct(ww_msg_root_builder(&a), 9, 9);
+        assert_false(ww_msg_is_canonical(&a));
+        assert_ok(ww_msg_canonicalize(&b, ww_msg_root(&a)));
+        assert_true(ww_pr_equal(ww_msg_root(&a), ww_msg_root(&b)));
+        assert_true(ww_msg_is_canonical(&b));
+        assert_ok(ww_msg_canonicalize(&c, ww_msg_root(&b)));
+        assert_true(ww_bytes_eq(ww_msg_seg(&b, 0), ww_msg_seg(&c, 0)));
+        struct ww_sr s = ww_pr_struct(ww_msg_root(&b));
+        assert_int_equal(s.data_bytes, 8);
+        assert_int_equal(s.ptrs, 5);
+    }
+    ww_msg_fini(&a);
+    ww_msg_fini(&b);
+    ww_msg_fini(&c);
+}
+
+static void canonical_form_drops_what_says_nothing(void **state)
+{
+    struct ww_msg a, b;
+    ww_msg_init(&a, NULL);
+    ww_msg_init(&b, NULL);
+    /* a struct of zeroes and a null pointer */
+    assert_ok(ww_msg_canonicalize(&b,
+        OPEN(&a,
+            "0000000002000100"
+            "0000000000000000"
+            "0000000000000000"
+            "0000000000000000")));
+    assert_bytes(ww_msg_seg(&b, 0), "\xfc\xff\xff\xff\0\0\0\0", 8);
+    /* a bit list with rubbish behind its three bits, in a word with rubbish behind its byte */
+    assert_ok(ww_msg_canonicalize(&b,
+        OPEN(&a,
+            "0100000019000000"
+            "fdffffffffffffff")));
+    assert_bytes(ww_msg_seg(&b, 0), "\1\0\0\0\x19\0\0\0\5\0\0\0\0\0\0\0", 16);
+    assert_false(ww_msg_is_canonical(&a));
+    /* a capability has no canonical form */
+    struct ww_cap cap = {1};
+    struct ww_msg m;
+    ww_msg_init(&m, &cap_ops);
+    ww_pb_set_cap(ww_msg_root_builder(&m), &cap);
+    assert_int_equal(ww_msg_canonicalize(&b, ww_msg_root(&m)), WW_EINVAL);
+    ww_msg_fini(&m);
+    /* a null root is the null word */
+    assert_ok(ww_msg_canonicalize(&b, OPEN(&a, "0000000000000000")));
+    assert_int_equal(ww_msg_seg(&b, 0).len, 8);
+    ww_msg_fini(&a);
+    ww_msg_fini(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -774,6 +868,9 @@ int main(void)
         cmocka_unit_test(too_large_is_a_limit_not_a_crash),
         cmocka_unit_test(bad_capability_indexes_are_latched),
         cmocka_unit_test(packed_messages_open),
+        cmocka_unit_test(equality_ignores_layout),
+        cmocka_unit_test(canonical_form_has_one_spelling),
+        cmocka_unit_test(canonical_form_drops_what_says_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

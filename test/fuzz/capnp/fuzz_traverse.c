@@ -5,7 +5,7 @@ static volatile uint64_t sink;
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-    const struct ww_msg_limits lim = {.words = 1 << 16, .traversal = 0, .segments = 8, .depth = 64};
+    const struct ww_msg_limits lim = {.words = 1 << 16, .traversal = 2048, .segments = 8, .depth = 64};
     struct ww_msg m;
     ww_msg_init(&m, NULL);
     /* An exact copy, so that a sanitizer sees the end. */

@@ -29,6 +29,14 @@ interface View {
   reverse @2 () -> (view :View);
   # The same records, last first.
 
+  query @3 (query :Query, sink :Sink) -> (count :UInt64, examined :UInt64);
+  # Records that match, in batches; returns when the sink got the last one. `count` is their number, `examined` how many
+  # records the node looked at.
+
+  watch @4 (query :Query, watcher :Watcher) -> ();
+  # A standing query: first the records that match now, then each difference. Goes on until the call is cancelled. Order
+  # and limit do not apply.
+
   interface Handler {
     recv @0 (record :Record) -> stream;
   }
@@ -74,5 +82,98 @@ interface View {
       nothing @0 :Void;
       just @1 :Record;
     }
+  }
+
+  # What follows came after the Go implementation; it knows neither `query` nor `watch`.
+
+  enum Field {
+    peer @0;
+    # Base58 text.
+    server @1;
+    # 16 lower-case hex digits.
+    host @2;
+    meta @3;
+    # The value of a key.
+  }
+
+  enum Comparison {
+    prefix @0;
+    equal @1;
+    less @2;
+    lessOrEqual @3;
+    greater @4;
+    greaterOrEqual @5;
+    # Bytewise. On metadata: true when any value of the key satisfies it.
+  }
+
+  struct Filter {
+    union {
+      all @0 :Void;
+      and @1 :List(Filter);
+      or @2 :List(Filter);
+      not @3 :Filter;
+      compare :group {
+        field @4 :Field;
+        comparison @5 :Comparison;
+        key @6 :Text;
+        # Of metadata.
+        value @7 :Text;
+      }
+    }
+  }
+
+  struct Query {
+    filter @0 :Filter;
+    ordered @1 :Bool;
+    order @2 :Field;
+    # Not metadata. Records without a host come before the others.
+    descending @3 :Bool;
+    countOnly @4 :Bool;
+    # No batches, only the result's `count`.
+    from @5 :Text;
+    to @6 :Text;
+    # Both inclusive, on the order's field (peer when not ordered). Null is open.
+    limit @7 :UInt64;
+    # 0 is none.
+    projection @8 :UInt32;
+    # Which fields of a row to fill: 1 peer, 2 server, 4 seq, 8 ttl, 16 host, 32 meta. 0 is all.
+  }
+
+  struct Row {
+    peer @0 :Data;
+    # Raw peer id.
+    server @1 :UInt64;
+    seq @2 :UInt64;
+    ttl @3 :UInt32;
+    # Milliseconds.
+    host @4 :Text;
+    meta @5 :List(UInt16);
+    # Places in the `strings` that travel with the rows.
+  }
+
+  struct Batch {
+    strings @0 :List(Text);
+    # `key=value`, each once.
+    rows @1 :List(Row);
+  }
+
+  interface Sink {
+    batch @0 (batch :Batch) -> stream;
+  }
+
+  interface Watcher {
+    update @0 (update :Update) -> stream;
+  }
+
+  struct Update {
+    reset @0 :Bool;
+    # Forget everything: the records that match now follow. Set in the first update, and when differences were lost
+    # because the watcher was slow.
+    ready @1 :Bool;
+    # With this update the watcher knows all records that match.
+    batch @2 :Batch;
+    # Records that joined or changed. A peer is in one update once.
+    left @3 :List(Data);
+    # Raw peer ids.
   }
 }

@@ -190,16 +190,16 @@ void conn_flush(struct ww_conn *c)
     c->tx_more = false;
     if (!c->tcp.tcp || c->tcp_dead || c->tx_blocked || c->state == CONN_CONNECTING)
         return;
-    for (unsigned round = 0; round < FLUSH_ROUNDS; round++) {
-        if (!send_waiting(c) || !seal_some(c))
-            break;
-        if (!send_waiting(c))
-            break;
+    bool sealed = true;
+    for (unsigned round = 0; sealed && round < FLUSH_ROUNDS && send_waiting(c); round++) {
+        sealed = seal_some(c);
         /* A connection that hangs up tells its streams afterwards, all at once. */
         if (c->state == CONN_OPEN) {
             conn_mux_events(c);
             stream_wake_writers(c);
         }
     }
+    if (sealed && !c->tcp_dead && !c->tx_blocked)
+        send_waiting(c);
     c->tx_more = !c->tx_blocked && c->state == CONN_OPEN && ww_yamux_wants_send(&c->mux);
 }

@@ -14,6 +14,9 @@
  * first-level cache at the second pass. Also keeps lengths far inside the `int` of EVP. */
 #define CHUNK_BYTES (16u << 10)
 
+#define BLOCK_BYTES 64 /* of the key stream */
+#define STAGE_BYTES (4u << 10)
+
 struct ww_aead {
     EVP_CIPHER_CTX *evp;
     uint8_t key[WW_AEAD_KEY_BYTES];
@@ -66,19 +69,45 @@ static bool update(EVP_CIPHER_CTX *evp, struct ww_bytes in, uint8_t *out)
     return true;
 }
 
+/* Encrypts the pieces to `out`. Each call of the cipher costs a tenth of a microsecond, and a piece that ends
+ * inside a block of the key stream as much again, so short pieces (headers) are first copied together with
+ * what follows them. */
+static bool seal_pieces(EVP_CIPHER_CTX *evp, const struct ww_bytes *pieces, size_t count, uint8_t *out)
+{
+    size_t staged = 0; /* bytes at `out` that are still in the clear */
+    for (size_t i = 0; i < count; i++) {
+        struct ww_bytes rest = pieces[i];
+        while (rest.len > 0) {
+            bool direct = staged == 0 && rest.len >= STAGE_BYTES;
+            size_t n = direct ? rest.len - rest.len % BLOCK_BYTES : STAGE_BYTES - staged;
+            n = n < rest.len ? n : rest.len;
+            if (direct) {
+                if (!update(evp, ww_bytes(rest.ptr, n), out))
+                    return false;
+                out += n;
+            } else {
+                memmove(out + staged, rest.ptr, n);
+                staged += n;
+            }
+            if (staged == STAGE_BYTES) {
+                if (!update(evp, ww_bytes(out, staged), out))
+                    return false;
+                out += staged;
+                staged = 0;
+            }
+            rest = ww_bytes_skip(rest, n);
+        }
+    }
+    return update(evp, ww_bytes(out, staged), out);
+}
+
 static bool seal_evp(EVP_CIPHER_CTX *evp, const uint8_t nonce[NONCE_BYTES], struct ww_bytes ad,
-    const struct ww_bytes *pieces, size_t count, uint8_t *out)
+    const struct ww_bytes *pieces, size_t count, uint8_t *out, size_t total)
 {
     int written;
-    if (EVP_CipherInit_ex2(evp, NULL, NULL, nonce, 1, NULL) != 1 || !update(evp, ad, NULL))
-        return false;
-    for (size_t i = 0; i < count; i++) {
-        if (!update(evp, pieces[i], out))
-            return false;
-        out += pieces[i].len;
-    }
-    return EVP_CipherFinal_ex(evp, out, &written) == 1 &&
-        EVP_CIPHER_CTX_ctrl(evp, EVP_CTRL_AEAD_GET_TAG, WW_AEAD_TAG_BYTES, out) == 1;
+    return EVP_CipherInit_ex2(evp, NULL, NULL, nonce, 1, NULL) == 1 && update(evp, ad, NULL) &&
+        seal_pieces(evp, pieces, count, out) && EVP_CipherFinal_ex(evp, out + total, &written) == 1 &&
+        EVP_CIPHER_CTX_ctrl(evp, EVP_CTRL_AEAD_GET_TAG, WW_AEAD_TAG_BYTES, out + total) == 1;
 }
 
 ww_err ww_aead_seal(struct ww_aead *a, uint64_t nonce, struct ww_bytes ad, const struct ww_bytes *pieces,
@@ -99,7 +128,7 @@ ww_err ww_aead_seal(struct ww_aead *a, uint64_t nonce, struct ww_bytes ad, const
         return 0;
     }
     nonce_bytes(nonce, iv);
-    if (!seal_evp(a->evp, iv, ad, pieces, count, out)) {
+    if (!seal_evp(a->evp, iv, ad, pieces, count, out, total)) {
         ERR_clear_error();
         return WW_ECRYPTO;
     }

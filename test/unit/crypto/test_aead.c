@@ -92,6 +92,11 @@ static void test_seals_in_place(void **state)
         struct ww_bytes piece = ww_bytes(got, len);
         assert_ok(ww_aead_seal(a, 9, ww_bytes(NULL, 0), &piece, 1, got));
         assert_memory_equal(want, got, len + WW_AEAD_TAG_BYTES);
+        /* a header from elsewhere before a body that is in its place */
+        memset(got, 3, len);
+        struct ww_bytes pieces[2] = {ww_bytes("\3\3\3\3\3", 5), ww_bytes(got + 5, len - 5)};
+        assert_ok(ww_aead_seal(a, 9, ww_bytes(NULL, 0), pieces, 2, got));
+        assert_memory_equal(want, got, len + WW_AEAD_TAG_BYTES);
     }
     ww_aead_free(a);
 }

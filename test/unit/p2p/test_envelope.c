@@ -1,3 +1,4 @@
+#include "test/lib/alloc_fail.h"
 #include "test/lib/vectors.h"
 
 #include "p2p/multiaddr.h"
@@ -195,6 +196,29 @@ static void test_key_types(void **state)
     }
 }
 
+static ww_err seal_and_open(void *ctx)
+{
+    const struct ww_keypair *pair = ctx;
+    struct ww_bytes addr = WW_BYTES_LIT("\x04\x7f\0\0\1");
+    struct ww_peer_record record;
+    struct ww_buf out;
+    ww_buf_init(&out, WW_ENVELOPE_MAX_BYTES);
+    ww_err err = ww_peer_record_seal(pair, 1, &addr, 1, &out);
+    if (err < 0)
+        assert_int_equal(ww_buf_len(&out), 0);
+    else
+        err = ww_peer_record_open(ww_buf_view(&out), &record);
+    ww_buf_fini(&out);
+    return err;
+}
+
+static void test_out_of_memory(void **state)
+{
+    struct ww_keypair pair = zero_key();
+    WW_UNUSED(state);
+    assert_true(alloc_fail_run(seal_and_open, &pair) >= 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -204,6 +228,7 @@ int main(void)
         cmocka_unit_test(test_refuses_signed_nonsense),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_key_types),
+        cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,3 +1,4 @@
+#include "test/lib/alloc_fail.h"
 #include "test/lib/vectors.h"
 
 #include "base/prng.h"
@@ -620,6 +621,52 @@ static void test_reader_refuses(void **state)
     sides_fini(s);
 }
 
+/* ---- no memory ---- */
+
+static ww_err handshake_and_split(struct side s[2])
+{
+    WW_TRY(shake(s, 50));
+    for (size_t i = 0; i < 2; i++)
+        WW_TRY(ww_noise_split(&s[i].noise, &s[i].session));
+    return 0;
+}
+
+static ww_err start_and_shake(struct side s[2])
+{
+    WW_TRY(ww_noise_init(&s[0].noise, &s[0].conf));
+    ww_err err = ww_noise_init(&s[1].noise, &s[1].conf);
+    if (err == 0)
+        err = handshake_and_split(s);
+    for (size_t i = 0; i < 2; i++)
+        ww_noise_session_fini(&s[i].session);
+    ww_noise_fini(&s[0].noise);
+    ww_noise_fini(&s[1].noise);
+    return err;
+}
+
+static ww_err whole_life(void *ctx)
+{
+    struct side *s = ctx;
+    WW_TRY(ww_noise_identity_init(&s[0].identity, &s[0].pair, s[0].identity.static_public));
+    ww_err err = ww_noise_identity_init(&s[1].identity, &s[1].pair, s[1].identity.static_public);
+    if (err == 0) {
+        err = start_and_shake(s);
+        ww_noise_identity_fini(&s[1].identity);
+    }
+    ww_noise_identity_fini(&s[0].identity);
+    return err;
+}
+
+static void test_out_of_memory(void **state)
+{
+    struct side s[2];
+    WW_UNUSED(state);
+    sides_init(s, &yamux, 1);
+    for (size_t i = 0; i < 2; i++)
+        ww_noise_identity_fini(&s[i].identity);
+    assert_true(alloc_fail_run(whole_life, s) > 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -638,6 +685,7 @@ int main(void)
         cmocka_unit_test(test_records),
         cmocka_unit_test(test_reader),
         cmocka_unit_test(test_reader_refuses),
+        cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,14 @@
 #include "sim/programs.h"
 
 #include "sim/beacon.h"
+#include "sim/gossip_program.h"
+
+static ww_err run_gossip(struct ww_scenario_conf *conf, struct ww_scenario_result *ret_result)
+{
+    struct ww_gossip_program gossip;
+    ww_gossip_program_init(&gossip, conf->nodes);
+    return ww_scenario_run(conf, &gossip.program, ret_result);
+}
 
 static ww_err run_beacon(struct ww_scenario_conf *conf, struct ww_scenario_result *ret_result)
 {
@@ -10,6 +18,7 @@ static ww_err run_beacon(struct ww_scenario_conf *conf, struct ww_scenario_resul
 }
 
 const struct ww_sim_program_entry ww_sim_programs[] = {
+    {"gossip", run_gossip},
     {"beacon", run_beacon},
     {NULL, NULL},
 };

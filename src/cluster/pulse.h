@@ -20,7 +20,7 @@
 #include "cluster/routing.h"
 #include "ww/capnp.h"
 
-#define WW_PULSE_BYTES_MAX (1u << 20) /* unpacked; pub-sub's own limit on messages */
+#define WW_PULSE_BYTES_MAX (1u << 20) /* unpacked, and packed: what pub-sub carries at most */
 #define WW_PULSE_FAREWELL_MS 1
 #define WW_PULSE_SEQNO_LEN 8
 

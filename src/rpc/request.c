@@ -158,9 +158,10 @@ void ww_rpc_call_return(struct ww_rpc_call *call)
 {
     WW_ASSERT(call->state == CALL_RUNNING);
     struct ww_rpc_vat *vat = call->vat;
+    ww_rpc_call_release_params(
+        call); /* on the wire the Release of its capabilities comes before the Return */
     ww_rpc_enter(vat);
     ww_rpc_results_begin(call, 1);
-    ww_rpc_call_drop_params(call);
     ww_err err = call->params_err;
     const char *what = "malformed parameters";
     if (err == 0) {
@@ -185,6 +186,7 @@ void ww_rpc_call_fail(struct ww_rpc_call *call, ww_err err, const char *fmt, ...
     int len = vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     struct ww_rpc_vat *vat = call->vat;
+    ww_rpc_call_release_params(call);
     ww_rpc_enter(vat);
     ww_rpc_call_fail_now(call, ww_rpc_exc_new(vat, err, len < 0 ? WW_BYTES_LIT("") : ww_bytes_str(text)));
     ww_rpc_leave(vat);

@@ -65,7 +65,7 @@ struct ww_tcp_user; /* embedded in the owner */
 struct ww_tcp_events {
     /* Outbound connections only, once. After an error there is no further event, and the handle is gone. */
     void (*connected)(struct ww_tcp_user *user, ww_err err);
-    /* Where to read next; optional (NULL: the loop's shared buffer). At least 1 byte. */
+    /* Where to read next; optional (NULL: the loop's shared buffer). At least 1 byte. May not close. */
     void (*buffer)(struct ww_tcp_user *user, uint8_t **ret_ptr, size_t *ret_len);
     /* Bytes arrived, in the buffer from `buffer` or in the loop's. The callee may write into them (decrypt in
      * place). They are gone after the call unless the buffer was the user's own. */
@@ -85,7 +85,8 @@ struct ww_tcp_user {
 struct ww_listener;
 struct ww_listener_user {
     /* Return the user that shall own the new connection (with `events` set), or NULL to refuse: the provider
-     * closes it. Reading starts after the callback. */
+     * closes it. Reading starts after the callback, and only then `user->tcp` is set: to write first, post a
+     * task. */
     struct ww_tcp_user *(*accepted)(struct ww_listener_user *user, const struct ww_netaddr *remote);
     struct ww_listener *listener; /* set by tcp_listen */
 };

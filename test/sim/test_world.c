@@ -521,6 +521,60 @@ static void names_resolve(void **state)
     world_fini(&w);
 }
 
+struct arrival {
+    struct ww_sim_check check;
+    struct peer_conn *conn;
+};
+
+static bool arrived(struct ww_sim_check *check)
+{
+    return WW_CONTAINER_OF(check, struct arrival, check)->conn->ends > 0;
+}
+
+static struct ww_tcp_user *accepted_six(struct ww_listener_user *user, const struct ww_netaddr *remote)
+{
+    struct peer *p = WW_CONTAINER_OF(user, struct peer, listener);
+    assert_int_equal(remote->family, 6);
+    assert_memory_equal(remote->ip, "\xfd\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1", 16);
+    struct peer_conn *c = peer_conn_new(p);
+    c->echo = true;
+    return &c->user;
+}
+
+/* The address that n2's `eth0` has for IPv6; and run_to stops where its condition holds. */
+static void ip6_and_interfaces(void **state)
+{
+    WW_UNUSED(state);
+    struct world w;
+    struct ww_sim_conf conf;
+    struct ww_netif *ifs;
+    size_t count;
+    ww_sim_conf_default(&conf, 1);
+    world_init(&w, &conf, 2);
+    struct peer *p = &w.peers[1];
+    assert_ok(p->ops->interfaces(p->env, &ifs, &count));
+    assert_int_equal(count, 4);
+    struct ww_netaddr to = ifs[3].addr;
+    assert_string_equal(ifs[3].name, "eth0");
+    assert_true(ifs[3].multicast && !ifs[3].loopback && ifs[0].loopback);
+    ww_free(ifs);
+    p->ops->listener_close(p->env, p->listener.listener);
+    p->listener.accepted = accepted_six;
+    const struct ww_netaddr any = {.family = 6, .port = PEER_PORT};
+    assert_ok(p->ops->tcp_listen(p->env, &any, &p->listener, NULL));
+    struct arrival a = {{arrived}, peer_dial(&w.peers[0], to, 5000)};
+    assert_non_null(a.conn);
+    assert_true(ww_sim_run_to(w.sim, &a.check, ww_sim_now(w.sim) + S));
+    assert_int_equal(a.conn->received, 5000);
+    uint64_t now = ww_sim_now(w.sim);
+    assert_true(ww_sim_run_to(w.sim, &a.check, now));
+    assert_int_equal(ww_sim_now(w.sim), now);
+    struct arrival never = {
+        {arrived}, peer_dial(&w.peers[1], (struct ww_netaddr){.family = 4, .ip = {10, 0, 9, 9}}, 1)};
+    assert_false(ww_sim_run_to(w.sim, &never.check, now + S));
+    world_fini(&w);
+}
+
 struct collector {
     struct ww_sim_sink sink;
     struct ww_buf text;
@@ -658,6 +712,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_dead_life_hears_nothing_and_its_disk_stays),
         cmocka_unit_test(ports_clash_as_on_a_host),
         cmocka_unit_test(names_resolve),
+        cmocka_unit_test(ip6_and_interfaces),
         cmocka_unit_test(the_transcript_has_time_node_and_event),
         cmocka_unit_test(memory_may_run_out),
     };

@@ -73,7 +73,6 @@ struct ww_msg {
     bool more_owned; /* the segments in `more` were allocated one by one, by the builder */
     uint8_t depth;
     uint64_t budget;    /* words that readers may still visit */
-    uint64_t words;     /* built so far */
     uint64_t max_words; /* a builder's limit */
     uint32_t hint;      /* words of the first segment */
     uint32_t cap_count;
@@ -375,11 +374,26 @@ static inline bool ww_pr_is_null(struct ww_pr p)
 /* What the pointer leads to; WW_PTR_BAD latches. Costs nothing of the budget. */
 WW_API enum ww_ptr_kind ww_pr_kind(struct ww_pr p);
 
-/* Null reads as the empty struct. */
+/* Null reads as the empty struct. Inline for the common case: a near pointer, inside the segment and the
+ * budget. */
 static inline struct ww_sr ww_pr_struct(struct ww_pr p)
 {
-    struct ww_sr none = {p.seg, ww_capnp_null_, 0, 0, 0};
-    return ww_load64_(p.at) == 0 ? none : ww_read_struct_(p.seg, p.at, p.depth);
+    struct ww_sr s = {p.seg, ww_capnp_null_, 0, 0, 0};
+    uint64_t w = ww_load64_(p.at);
+    if (w == 0)
+        return s;
+    uint32_t data_words = (uint16_t)(w >> 32), ptrs = (uint16_t)(w >> 48), words = data_words + ptrs;
+    /* A negative position becomes a large one. */
+    uint64_t pos = (uint64_t)(p.at - p.seg->data) / 8 + 1 + (uint64_t)(int64_t)((int32_t)(uint32_t)w >> 2);
+    if ((w & 3) != 0 || p.depth == 0 || !p.seg->msg || p.seg->msg->budget < words || pos > p.seg->used ||
+        words > p.seg->used - pos)
+        return ww_read_struct_(p.seg, p.at, p.depth);
+    p.seg->msg->budget -= words;
+    s.data = p.seg->data + (size_t)pos * 8;
+    s.data_bytes = data_words * 8;
+    s.ptrs = (uint16_t)ptrs;
+    s.depth = (uint8_t)(p.depth - 1);
+    return s;
 }
 
 /* A list read as elements of kind `want`, under the upgrade rules; null reads as the empty list. */
@@ -514,8 +528,24 @@ static inline bool ww_pb_is_null(struct ww_pb p)
     return !p.at || ww_load64_(p.at) == 0;
 }
 
-/* A new struct of zero bits. */
-WW_API struct ww_sb ww_pb_init_struct(struct ww_pb p, uint16_t data_words, uint16_t ptrs);
+WW_API struct ww_sb ww_pb_init_struct_(struct ww_pb p, uint16_t data_words, uint16_t ptrs);
+
+/* A new struct of zero bits. Inline for the common case: a null pointer, a small struct, room in the segment.
+ */
+static inline struct ww_sb ww_pb_init_struct(struct ww_pb p, uint16_t data_words, uint16_t ptrs)
+{
+    uint32_t words = (uint32_t)data_words + ptrs;
+    if (words == 0 || words > 32 || !p.at || ww_load64_(p.at) != 0 || words > p.seg->capacity - p.seg->used)
+        return ww_pb_init_struct_(p, data_words, ptrs);
+    uint8_t *at = p.seg->data + (size_t)p.seg->used * 8;
+    uint64_t offset = (uint64_t)(at - p.at) / 8 - 1;
+    struct ww_sb s = {p.seg, at, (uint32_t)data_words * 8, ptrs};
+    p.seg->used += words;
+    memset(at, 0, (size_t)words * 8);
+    ww_store64_(p.at, offset << 2 | (uint64_t)data_words << 32 | (uint64_t)ptrs << 48);
+    return s;
+}
+
 /* The struct that is there, enlarged when it is smaller than asked for; a new one when there is none. */
 WW_API struct ww_sb ww_pb_struct(struct ww_pb p, uint16_t data_words, uint16_t ptrs);
 /* A new list of zero elements; not for structs. */

@@ -7,25 +7,6 @@ static const struct ww_lb no_list;
 
 #define COUNT_MAX ((UINT32_C(1) << 29) - 1)
 
-uint8_t *ww_pb_place(
-    struct ww_pb p, uint64_t words, uint64_t clear, struct ww_seg **ret_seg, uint8_t **ret_tag)
-{
-    struct ww_seg *seg = p.seg;
-    if (WW_LIKELY(words <= seg->capacity - seg->used)) {
-        uint8_t *at = ww_seg_alloc(&seg, words, clear);
-        *ret_seg = seg;
-        *ret_tag = p.at;
-        return at;
-    }
-    uint8_t *pad = ww_seg_alloc(&seg, words + 1, clear);
-    if (!pad)
-        return NULL;
-    ww_store64_(p.at, ww_word_far(false, (uint32_t)((pad - seg->data) / 8), seg->id));
-    *ret_tag = pad;
-    *ret_seg = seg;
-    return pad + 8;
-}
-
 static int64_t offset_of(const uint8_t *object, const uint8_t *tag)
 {
     return (object - tag) / 8 - 1;
@@ -40,7 +21,7 @@ static bool vacate(struct ww_pb p)
     return true;
 }
 
-struct ww_sb ww_pb_init_struct(struct ww_pb p, uint16_t data_words, uint16_t ptrs)
+struct ww_sb ww_pb_init_struct_(struct ww_pb p, uint16_t data_words, uint16_t ptrs)
 {
     struct ww_seg *seg;
     uint8_t *tag;

@@ -171,8 +171,10 @@ static void take_plain(struct ww_frame_in *in, struct ww_bytes *chunk, size_t ro
 
 static void take_packed(struct ww_frame_in *in, struct ww_bytes *chunk, size_t room)
 {
-    struct ww_unpacker u = {
-        (enum ww_unpack_state)in->unpack_state, in->unpack_tag, in->unpack_bit, in->unpack_run};
+    struct ww_unpacker u = {.state = (enum ww_unpack_state)in->unpack_state,
+        .tag = in->unpack_tag,
+        .bit = in->unpack_bit,
+        .run = in->unpack_run};
     in->len += ww_unpack_some(&u, chunk, in->mem + in->len, room);
     in->unpack_state = (uint8_t)u.state;
     in->unpack_tag = u.tag;

@@ -51,16 +51,23 @@ static void drop_segs(struct ww_msg *m)
     m->seg_count = 0;
 }
 
+static uint64_t built_words(const struct ww_msg *m)
+{
+    uint64_t words = 0;
+    for (uint32_t i = 0; i < m->seg_count; i++)
+        words += ww_msg_seg(m, i).len / 8;
+    return words;
+}
+
 void ww_msg_reset(struct ww_msg *m)
 {
+    uint64_t built = m->seg_count > 1 && !m->reading ? built_words(m) : 0;
     drop_caps(m);
-    bool grown = m->seg_count > 1 && !m->reading && m->words <= HINT_MAX;
     drop_segs(m);
-    if (grown && m->hint < m->words)
-        m->hint = (uint32_t)m->words;
+    if (built <= HINT_MAX && m->hint < built)
+        m->hint = (uint32_t)built;
     m->err = 0;
     m->reading = false;
-    m->words = 0;
     m->budget = 0;
 }
 
@@ -290,10 +297,10 @@ static bool first_seg(struct ww_msg *m)
             return ww_msg_fail(m, WW_ENOMEM), false;
     }
     size_t room = (m->mem_bytes - HEADROOM) / 8;
-    m->seg0 = (struct ww_seg){m, m->mem + HEADROOM, 1, room < UINT32_MAX ? (uint32_t)room : UINT32_MAX, 0};
+    m->seg0 = (struct ww_seg){
+        m, m->mem + HEADROOM, 1, room < m->max_words ? (uint32_t)room : (uint32_t)m->max_words, 0};
     ww_store64_(m->seg0.data, 0);
     m->seg_count = 1;
-    m->words = 1;
     m->budget = UINT64_MAX;
     m->depth = WW_CAPNP_DEPTH_MAX;
     return true;
@@ -310,22 +317,27 @@ struct ww_pb ww_msg_root_builder(struct ww_msg *m)
     return p;
 }
 
+/* Grows by doubling, up to 8 MiB a segment; a larger object gets its own size. */
 static struct ww_seg *add_seg(struct ww_msg *m, uint64_t words)
 {
-    uint64_t capacity = m->words < (1u << 20) ? m->words : 1u << 20;
+    uint64_t built = built_words(m), capacity = built < (1u << 20) ? built : 1u << 20;
+    if (built > m->max_words || words > m->max_words - built)
+        return ww_msg_fail(m, WW_ELIMIT), NULL;
     if (capacity < words)
         capacity = words;
+    if (capacity > m->max_words - built)
+        capacity = m->max_words - built;
     if (m->seg_count - 1 >= m->more_capacity) {
         uint32_t n = m->more_capacity ? m->more_capacity * 2 : 4;
         struct ww_seg **more = ww_realloc(m->more, n * sizeof(struct ww_seg *));
         if (!more)
-            return NULL;
+            return ww_msg_fail(m, WW_ENOMEM), NULL;
         m->more = more;
         m->more_capacity = n;
     }
     struct ww_seg *seg = ww_alloc(sizeof *seg + (size_t)capacity * 8);
     if (!seg)
-        return NULL;
+        return ww_msg_fail(m, WW_ENOMEM), NULL;
     *seg = (struct ww_seg){m, (uint8_t *)(seg + 1), 0, (uint32_t)capacity, m->seg_count};
     m->more[m->seg_count - 1] = seg;
     m->more_owned = true;
@@ -333,23 +345,14 @@ static struct ww_seg *add_seg(struct ww_msg *m, uint64_t words)
     return seg;
 }
 
-uint8_t *ww_seg_alloc(struct ww_seg **io_seg, uint64_t words, uint64_t clear)
+uint8_t *ww_seg_alloc_slow(struct ww_seg **io_seg, uint64_t words, uint64_t clear)
 {
-    struct ww_seg *seg = *io_seg;
-    struct ww_msg *m = seg->msg;
-    if (WW_UNLIKELY(words > m->max_words - m->words))
-        return ww_msg_fail(m, WW_ELIMIT), NULL;
-    if (WW_UNLIKELY(words > seg->capacity - seg->used)) {
-        seg = ww_msg_seg_at(m, m->seg_count - 1);
-        if (words > seg->capacity - seg->used)
-            seg = add_seg(m, words);
-        if (!seg)
-            return ww_msg_fail(m, WW_ENOMEM), NULL;
-        *io_seg = seg;
-    }
-    uint8_t *at = seg->data + (size_t)seg->used * 8;
-    seg->used += (uint32_t)words;
-    m->words += words;
-    memset(at + (words - clear) * 8, 0, (size_t)clear * 8);
-    return at;
+    struct ww_msg *m = (*io_seg)->msg;
+    struct ww_seg *seg = ww_msg_seg_at(m, m->seg_count - 1);
+    if (words > seg->capacity - seg->used)
+        seg = add_seg(m, words);
+    if (!seg)
+        return NULL;
+    *io_seg = seg;
+    return ww_seg_take(seg, words, clear);
 }

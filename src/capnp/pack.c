@@ -18,6 +18,7 @@ size_t ww_pack_bound(size_t len)
     return len / 8 * 10 + 16; /* tag and count for each word at worst; the writer may touch 8 bytes more */
 }
 
+/* Writes the bytes of `w` that are not zero, and up to 8 bytes of rubbish behind them. */
 static uint8_t *pack_bytes(uint64_t w, unsigned tag, uint8_t *out)
 {
     for (int i = 0; i < 8; i++) {
@@ -40,12 +41,18 @@ static size_t zero_run(const uint8_t *at, size_t words)
 static size_t raw_run(const uint8_t *at, size_t words)
 {
     size_t n = 0;
-    while (n < words && n < RUN_MAX && __builtin_popcount(word_tag(ww_load64_(at + n * 8))) >= 7)
+    while (n < words && n < RUN_MAX) {
+        unsigned zeroes = word_tag(ww_load64_(at + n * 8)) ^ 0xff;
+        if (zeroes & (zeroes - 1))
+            break;
         n++;
+    }
     return n;
 }
 
-size_t ww_pack(struct ww_bytes words, uint8_t *out)
+/* `squeeze` writes one word. Inlined once for each way to do that. */
+static inline __attribute__((always_inline)) size_t pack_with(
+    struct ww_bytes words, uint8_t *out, uint8_t *(*squeeze)(uint64_t w, unsigned tag, uint8_t *out))
 {
     const uint8_t *in = words.ptr;
     const uint8_t *start = out;
@@ -70,10 +77,69 @@ size_t ww_pack(struct ww_bytes words, uint8_t *out)
             in += run * 8;
             left -= run;
         } else {
-            out = pack_bytes(w, tag, out);
+            out = squeeze(w, tag, out);
         }
     }
     return (size_t)(out - start);
+}
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+/* Byte i is 0xff when bit i is set. */
+static inline uint64_t tag_mask(unsigned tag)
+{
+    uint64_t bits = ((uint64_t)tag * UINT64_C(0x0101010101010101)) & UINT64_C(0x8040201008040201);
+    return (((bits + UINT64_C(0x7f7f7f7f7f7f7f7f)) >> 7) & UINT64_C(0x0101010101010101)) * 255;
+}
+
+__attribute__((target("bmi2,popcnt"))) static inline uint8_t *squeeze_bmi2(
+    uint64_t w, unsigned tag, uint8_t *out)
+{
+    ww_store64_(out, _pext_u64(w, tag_mask(tag)));
+    return out + __builtin_popcount(tag);
+}
+
+__attribute__((target("bmi2,popcnt"))) static size_t pack_bmi2(struct ww_bytes words, uint8_t *out)
+{
+    return pack_with(words, out, squeeze_bmi2);
+}
+
+__attribute__((target("bmi2,popcnt"))) static size_t unpack_fast_bmi2(
+    struct ww_bytes *in, uint8_t *out, size_t room)
+{
+    const uint8_t *at = in->ptr, *end = in->ptr + in->len;
+    size_t n = 0;
+    while (end - at >= 10 && room - n >= 8) {
+        unsigned tag = *at;
+        if (tag == 0 || tag == 0xff)
+            break;
+        ww_store64_(out + n, _pdep_u64(ww_load64_(at + 1), tag_mask(tag)));
+        at += 1 + __builtin_popcount(tag);
+        n += 8;
+    }
+    *in = ww_bytes(at, (size_t)(end - at));
+    return n;
+}
+
+static bool has_bmi2(void)
+{
+    return __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
+}
+#endif
+
+size_t ww_pack_portable(struct ww_bytes words, uint8_t *out)
+{
+    return pack_with(words, out, pack_bytes);
+}
+
+size_t ww_pack(struct ww_bytes words, uint8_t *out)
+{
+#if defined(__x86_64__)
+    if (has_bmi2())
+        return pack_bmi2(words, out);
+#endif
+    return ww_pack_portable(words, out);
 }
 
 /* ---- unpacking, one state between any two bytes */
@@ -126,9 +192,13 @@ static size_t unpack_word(struct ww_unpacker *u, struct ww_bytes *in, uint8_t *o
     return n;
 }
 
-/* Whole words while both sides have plenty. */
-static size_t unpack_fast(struct ww_bytes *in, uint8_t *out, size_t room)
+/* Whole words while both sides have plenty; stops at runs. */
+static size_t unpack_fast(const struct ww_unpacker *u, struct ww_bytes *in, uint8_t *out, size_t room)
 {
+#if defined(__x86_64__)
+    if (!u->portable && has_bmi2())
+        return unpack_fast_bmi2(in, out, room);
+#endif
     const uint8_t *at = in->ptr, *end = in->ptr + in->len;
     size_t n = 0;
     while (end - at >= 10 && room - n >= 8) {
@@ -153,7 +223,7 @@ size_t ww_unpack_some(struct ww_unpacker *u, struct ww_bytes *in, uint8_t *out, 
     for (;;) {
         switch (u->state) {
         case WW_UNPACK_TAG:
-            n += unpack_fast(in, out + n, room - n);
+            n += unpack_fast(u, in, out + n, room - n);
             if (in->len == 0 || n == room)
                 return n;
             u->tag = *in->ptr;

@@ -18,13 +18,17 @@ enum ww_unpack_state {
 struct ww_unpacker {
     enum ww_unpack_state state;
     uint8_t tag;
-    uint8_t bit;  /* of the tag, next */
-    uint32_t run; /* bytes of the run still to come */
+    uint8_t bit;   /* of the tag, next */
+    uint32_t run;  /* bytes of the run still to come */
+    bool portable; /* without the instructions of this machine, for tests */
 };
 
 /* Unpacks from *io_in into `out` until one is used up, then takes the count byte that belongs to the last
  * word if it is there. `room` is a multiple of 8 minus what an earlier call left of a word. Returns the bytes
  * written. */
 size_t ww_unpack_some(struct ww_unpacker *u, struct ww_bytes *io_in, uint8_t *out, size_t room);
+
+/* ww_pack without the instructions of this machine, for tests. */
+size_t ww_pack_portable(struct ww_bytes words, uint8_t *out);
 
 #endif

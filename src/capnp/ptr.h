@@ -134,17 +134,82 @@ static inline bool ww_seg_charge(const struct ww_seg *seg, uint64_t words)
 
 /* ---- parts of the builder (build.c, copy.c) */
 
-/* Makes the null pointer at `p` lead to `words` new words, of which the last `clear` are zeroed, through a
- * landing pad where needed. Returns the words; in *ret_tag the place where the caller writes the tag, whose
- * offset is (object - *ret_tag) / 8 - 1; in *ret_seg their segment. NULL with a latched error. */
-uint8_t *ww_pb_place(
-    struct ww_pb p, uint64_t words, uint64_t clear, struct ww_seg **ret_seg, uint8_t **ret_tag);
 /* Makes the null pointer at `p` lead to what the word `w`, taken from `from`, led to, in the same message. */
 void ww_pb_transfer(struct ww_pb p, struct ww_seg *from_seg, const uint8_t *from, uint64_t w);
 /* Zeroes what the word `w`, taken from `at`, leads to and drops the capabilities in there. */
 void ww_ptr_wipe(struct ww_seg *seg, const uint8_t *at, uint64_t w);
-/* `words` zeroed words in *io_seg or, when that is full, in another segment, stored there. NULL with a
- * latched error. */
-uint8_t *ww_seg_alloc(struct ww_seg **io_seg, uint64_t words, uint64_t clear);
+/* As ww_seg_alloc, when *io_seg is full. */
+uint8_t *ww_seg_alloc_slow(struct ww_seg **io_seg, uint64_t words, uint64_t clear);
+
+/* Structs are small: a call of memset would cost more than the stores. */
+static inline void ww_words_clear(uint8_t *at, uint64_t words)
+{
+    switch (words) {
+    case 8:
+        ww_store64_(at + 56, 0);
+        __attribute__((fallthrough));
+    case 7:
+        ww_store64_(at + 48, 0);
+        __attribute__((fallthrough));
+    case 6:
+        ww_store64_(at + 40, 0);
+        __attribute__((fallthrough));
+    case 5:
+        ww_store64_(at + 32, 0);
+        __attribute__((fallthrough));
+    case 4:
+        ww_store64_(at + 24, 0);
+        __attribute__((fallthrough));
+    case 3:
+        ww_store64_(at + 16, 0);
+        __attribute__((fallthrough));
+    case 2:
+        ww_store64_(at + 8, 0);
+        __attribute__((fallthrough));
+    case 1:
+        ww_store64_(at, 0);
+        __attribute__((fallthrough));
+    case 0:
+        break;
+    default:
+        memset(at, 0, (size_t)words * 8);
+    }
+}
+
+/* The next words of a segment that has room; the last `clear` of them are zeroed. */
+static inline uint8_t *ww_seg_take(struct ww_seg *seg, uint64_t words, uint64_t clear)
+{
+    uint8_t *at = seg->data + (size_t)seg->used * 8;
+    seg->used += (uint32_t)words;
+    ww_words_clear(at + (words - clear) * 8, clear);
+    return at;
+}
+
+/* `words` words in *io_seg or, when that is full, in another segment, stored there. NULL with a latched
+ * error. */
+static inline uint8_t *ww_seg_alloc(struct ww_seg **io_seg, uint64_t words, uint64_t clear)
+{
+    if (WW_LIKELY(words <= (*io_seg)->capacity - (*io_seg)->used))
+        return ww_seg_take(*io_seg, words, clear);
+    return ww_seg_alloc_slow(io_seg, words, clear);
+}
+
+/* Makes the null pointer at `p` lead to `words` new words, of which the last `clear` are zeroed, through a
+ * landing pad where needed. Returns the words; in *ret_tag the place where the caller writes the tag, whose
+ * offset is (object - *ret_tag) / 8 - 1; in *ret_seg their segment. NULL with a latched error. */
+static inline uint8_t *ww_pb_place(
+    struct ww_pb p, uint64_t words, uint64_t clear, struct ww_seg **ret_seg, uint8_t **ret_tag)
+{
+    struct ww_seg *seg = p.seg;
+    bool fits = words <= seg->capacity - seg->used;
+    *ret_tag = p.at;
+    uint8_t *at = ww_seg_alloc(&seg, fits ? words : words + 1, clear);
+    *ret_seg = seg;
+    if (WW_LIKELY(fits) || !at)
+        return at;
+    ww_store64_(p.at, ww_word_far(false, (uint32_t)((at - seg->data) / 8), seg->id));
+    *ret_tag = at;
+    return at + 8;
+}
 
 #endif

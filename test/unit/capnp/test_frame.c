@@ -73,9 +73,12 @@ static void unpack_undoes_pack_at_any_split(void **state)
         uint8_t plain[40 * 8], packed[40 * 10 + 16], back[40 * 8];
         size_t len = ww_prng_below(&rng, 41) * 8;
         fill_words(&rng, plain, len / 8);
+        uint8_t portable[sizeof packed];
         size_t n = ww_pack(ww_bytes(plain, len), packed);
         assert_true(n <= ww_pack_bound(len));
-        struct ww_unpacker u = {0};
+        assert_int_equal(ww_pack_portable(ww_bytes(plain, len), portable), n);
+        assert_memory_equal(packed, portable, n);
+        struct ww_unpacker u = {.portable = round % 2};
         size_t have = 0, at = 0;
         while (at < n || (have < len && u.state == WW_UNPACK_ZEROES)) {
             size_t piece = 1 + ww_prng_below(&rng, 12);

@@ -1,224 +1,191 @@
 #include <stdio.h>
 
+#include "base/map.h"
 #include "p2p/pubsub.h"
 #include "tool.h"
 
-#define TOPICS_MAX 8
-#define POLL_NS (2 * WW_NS_PER_MS)
+#define TICK_NS (2 * WW_NS_PER_MS)
 
-enum phase { WAIT_PEER, SETTLE, RUN, LINGER };
-
-/* The gossip test joins a topic, publishes at a rate and counts what others send; a listener only relays. */
-struct tool_gossip {
-    struct tool *t;
-    struct ww_pubsub *ps;
-    struct ww_pubsub_sink sink;
-    struct ww_bytes topics[TOPICS_MAX]; /* --topic may be a list; messages go to the first */
-    size_t topic_count;
-    char *data;
-    enum phase phase;
-    uint64_t phase_ns, first_ns, last_ns;
-    uint64_t sent, received, duplicates;
-    struct ww_map seen; /* ids of the messages that came, to notice one that comes twice */
-    struct ww_timer timer;
-};
-
+/* The id of a message that was received, to tell duplicates. */
 struct seen_id {
     struct ww_map_node node;
     size_t len;
-    uint8_t id[WW_GOSSIP_MSG_ID_MAX];
+    uint8_t bytes[WW_GOSSIP_MSG_ID_MAX];
 };
 
-static uint64_t now(const struct tool_gossip *g)
+struct tool_gossip {
+    struct tool *t;
+    struct ww_pubsub *pubsub;
+    struct ww_pubsub_sink sink;
+    bool relays;
+    struct ww_map seen;
+    struct ww_timer timer;
+    uint64_t published, received, duplicates, begin_ns;
+    uint8_t *payload;
+    enum { SETTLING, PUBLISHING, LINGERING } phase;
+};
+
+static struct ww_bytes seen_key(const struct ww_map_node *node)
 {
-    return ww_env_now(g->t->env);
+    const struct seen_id *id = WW_CONTAINER_OF(node, struct seen_id, node);
+    return ww_bytes(id->bytes, id->len);
 }
 
-static void enter(struct tool_gossip *g, enum phase phase)
+static const char *topic_of(const struct tool *t)
 {
-    g->phase = phase;
-    g->phase_ns = now(g);
+    return t->o.topic ? t->o.topic : "test";
 }
 
-static struct ww_bytes seen_key(const struct ww_map_node *n)
+static void gossip_cleanup(struct tool *t)
 {
-    const struct seen_id *s = WW_CONTAINER_OF(n, struct seen_id, node);
-    return ww_bytes(s->id, s->len);
+    struct tool_gossip *g = t->gossip;
+    struct ww_map_node *node;
+    t->env->ops->timer_cancel(t->env, &g->timer);
+    if (g->sink.topic)
+        ww_pubsub_unsubscribe(g->pubsub, &g->sink);
+    if (g->relays)
+        ww_pubsub_unrelay(g->pubsub, ww_bytes_str(topic_of(t)));
+    ww_pubsub_free(g->pubsub);
+    while ((node = ww_map_next(&g->seen, NULL))) {
+        ww_map_remove(&g->seen, node);
+        ww_free(WW_CONTAINER_OF(node, struct seen_id, node));
+    }
+    ww_map_fini(&g->seen);
+    ww_free(g->payload);
+    ww_free(g);
+    t->gossip = NULL;
 }
 
-static bool seen_before(struct tool_gossip *g, struct ww_bytes id)
+bool tool_gossip_serve(struct tool *t)
 {
-    if (ww_map_get(&g->seen, id))
-        return true;
-    struct seen_id *s = WW_NEW(struct seen_id);
-    if (!s)
-        return false;
-    s->len = id.len;
-    memcpy(s->id, id.ptr, id.len);
-    if (ww_map_insert(&g->seen, &s->node) < 0)
-        ww_free(s);
-    return false;
+    struct ww_pubsub_conf conf;
+    struct tool_gossip *g = WW_NEW(struct tool_gossip);
+    ww_err err = g ? WW_OK : WW_ENOMEM;
+    ww_pubsub_conf_standard(&conf);
+    if (t->o.gossip_protocol) {
+        conf.ids[0] = ww_bytes_str(t->o.gossip_protocol);
+        conf.id_count = 1;
+        conf.rule_count = 0;
+    }
+    if (g) {
+        g->t = t;
+        ww_map_init(&g->seen, seen_key, NULL);
+        t->gossip = g;
+        err = ww_pubsub_new(t->swarm, &conf, &g->pubsub);
+    }
+    if (err == WW_OK)
+        t->cleanup = gossip_cleanup;
+    bool relay = !t->o.target && (t->o.topic || t->o.test);
+    if (err == WW_OK && relay) {
+        err = ww_pubsub_relay(g->pubsub, ww_bytes_str(topic_of(t)));
+        g->relays = err == WW_OK;
+    }
+    if (err < 0)
+        fprintf(stderr, "ww-peer: gossip: %s\n", ww_err_text(err));
+    return err == WW_OK;
 }
 
-static void on_message(struct ww_pubsub_sink *sink, struct ww_gossip_msg *m)
+/* ---- the test ---- */
+
+static void arm(struct tool_gossip *g, uint64_t after_ns)
+{
+    struct ww_env *env = g->t->env;
+    env->ops->timer_set(env, &g->timer, ww_env_now(env) + after_ns);
+}
+
+static void print_result(const struct tool_gossip *g)
+{
+    printf("{\"published\":%llu,\"received\":%llu,\"duplicates\":%llu}\n", (unsigned long long)g->published,
+        (unsigned long long)g->received, (unsigned long long)g->duplicates);
+}
+
+static void linger_if_done(struct tool_gossip *g)
+{
+    const struct tool_options *o = &g->t->o;
+    if (g->phase != PUBLISHING || g->published < o->publish || g->received < o->expect)
+        return;
+    g->phase = LINGERING;
+    arm(g, o->linger_ns);
+}
+
+static void on_message(struct ww_pubsub_sink *sink, struct ww_gossip_msg *msg)
 {
     struct tool_gossip *g = WW_CONTAINER_OF(sink, struct tool_gossip, sink);
-    if (seen_before(g, m->id)) {
+    if (ww_map_get(&g->seen, msg->id)) {
         g->duplicates++;
         return;
     }
-    g->received++;
-    g->last_ns = now(g);
-    if (!g->first_ns)
-        g->first_ns = g->last_ns;
-}
-
-/* ---- publishing ---- */
-
-/* A number in text, padded to the size asked for. */
-static bool publish_one(struct tool_gossip *g)
-{
-    char number[24];
-    int n = snprintf(number, sizeof number, "m%llu", (unsigned long long)g->sent);
-    size_t size = g->t->o.size, digits = (size_t)n < size ? (size_t)n : size;
-    memset(g->data, '.', size);
-    memcpy(g->data, number, digits);
-    ww_err err = ww_pubsub_publish(g->ps, g->topics[0], ww_bytes(g->data, size));
-    if (err < 0)
-        tool_fail(g->t, "gossip: cannot publish: %s", ww_err_text(err));
-    g->sent += err == 0;
-    return err == 0;
-}
-
-/* As many as the rate allows by now; a rate of 0 is no limit. */
-static bool publish_due(struct tool_gossip *g)
-{
-    double elapsed = (double)(now(g) - g->phase_ns) / 1e9;
-    uint64_t due = g->t->o.rate ? (uint64_t)(elapsed * (double)g->t->o.rate) + 1 : g->t->o.publish;
-    while (g->sent < g->t->o.publish && g->sent < due) {
-        if (!publish_one(g))
-            return false;
+    struct seen_id *id = WW_NEW(struct seen_id);
+    if (id) {
+        id->len = msg->id.len;
+        memcpy(id->bytes, msg->id.ptr, msg->id.len);
     }
-    return true;
+    if (!id || ww_map_insert(&g->seen, &id->node) < 0) {
+        ww_free(id);
+        tool_fail(g->t, "gossip: %s", ww_err_text(WW_ENOMEM));
+        return;
+    }
+    g->received++;
+    linger_if_done(g);
 }
 
-static void report(struct tool_gossip *g)
+/* Keeps to the rate on average; a full queue means later, not less. */
+static ww_err publish_due(struct tool_gossip *g)
 {
-    printf("{\"published\":%llu,\"received\":%llu,\"duplicates\":%llu,\"seconds\":%.6f}\n",
-        (unsigned long long)g->sent, (unsigned long long)g->received, (unsigned long long)g->duplicates,
-        (double)(g->last_ns - g->first_ns) / 1e9);
-    tool_stop(g->t, TOOL_DONE);
+    struct tool *t = g->t;
+    double elapsed_s = (double)(ww_env_now(t->env) - g->begin_ns) / 1e9;
+    double due = elapsed_s * (double)(t->o.rate ? t->o.rate : 1) + 1;
+    while (g->published < t->o.publish && (double)g->published < due) {
+        uint8_t head[8];
+        ww_be64_store(head, g->published);
+        memcpy(g->payload, head, t->o.size < sizeof head ? t->o.size : sizeof head);
+        ww_err err = ww_pubsub_publish(g->pubsub, ww_bytes_str(topic_of(t)), ww_bytes(g->payload, t->o.size));
+        if (err == WW_ELIMIT || err == WW_EAGAIN)
+            return WW_OK;
+        WW_TRY(err);
+        g->published++;
+    }
+    return WW_OK;
 }
 
 static void on_timer(struct ww_timer *timer)
 {
     struct tool_gossip *g = WW_CONTAINER_OF(timer, struct tool_gossip, timer);
-    uint64_t spent = now(g) - g->phase_ns;
-    switch (g->phase) {
-    case WAIT_PEER:
-        if (ww_pubsub_topic_peers(g->ps, g->topics[0]) > 0)
-            enter(g, SETTLE);
-        break;
-    case SETTLE:
-        if (spent >= g->t->o.settle_ns)
-            enter(g, RUN);
-        break;
-    case RUN:
-        if (!publish_due(g))
-            return;
-        if (g->sent == g->t->o.publish && g->received >= g->t->o.expect)
-            enter(g, LINGER);
-        break;
-    case LINGER:
-        if (spent >= g->t->o.linger_ns) {
-            report(g);
-            return;
-        }
-        break;
+    if (g->phase == LINGERING) {
+        print_result(g);
+        tool_stop(g->t, TOOL_DONE);
+        return;
     }
-    g->t->env->ops->timer_set(g->t->env, timer, now(g) + POLL_NS);
-}
-
-/* ---- life ---- */
-
-static void cleanup(struct tool *t)
-{
-    struct tool_gossip *g = t->gossip;
-    t->env->ops->timer_cancel(t->env, &g->timer);
-    ww_pubsub_unsubscribe(g->ps, &g->sink);
-    ww_pubsub_free(g->ps);
-    for (struct ww_map_node *n = ww_map_next(&g->seen, NULL), *next; n; n = next) {
-        next = ww_map_next(&g->seen, n);
-        ww_free(WW_CONTAINER_OF(n, struct seen_id, node));
+    if (g->phase == SETTLING) {
+        g->phase = PUBLISHING;
+        g->begin_ns = ww_env_now(g->t->env);
     }
-    ww_map_fini(&g->seen);
-    ww_free(g->data);
-    ww_free(g);
-    t->gossip = NULL;
-}
-
-static bool split_topics(struct tool_gossip *g, const char *list)
-{
-    while (list && *list) {
-        size_t len = strcspn(list, ",");
-        if (len == 0 || len > WW_GOSSIP_TOPIC_MAX || g->topic_count == TOPICS_MAX) {
-            fprintf(stderr, "ww-peer: bad list of topics: %s\n", list);
-            return false;
-        }
-        g->topics[g->topic_count++] = ww_bytes(list, len);
-        list += len + (list[len] == ',');
+    ww_err err = publish_due(g);
+    if (err < 0) {
+        tool_fail(g->t, "gossip: publish: %s", ww_err_text(err));
+        return;
     }
-    return true;
-}
-
-static ww_err join(struct tool_gossip *g)
-{
-    struct ww_pubsub_conf conf;
-    ww_pubsub_conf_standard(&conf);
-    if (g->t->o.gossip_protocol) {
-        conf.ids[0] = ww_bytes_str(g->t->o.gossip_protocol);
-        conf.id_count = 1;
-    }
-    WW_TRY(ww_pubsub_new(g->t->swarm, &conf, &g->ps));
-    if (g->t->o.target)
-        WW_TRY(ww_pubsub_subscribe(g->ps, g->topics[0], &g->sink));
-    for (size_t i = g->t->o.target ? 1 : 0; i < g->topic_count; i++)
-        WW_TRY(ww_pubsub_relay(g->ps, g->topics[i]));
-    return 0;
-}
-
-bool tool_gossip_serve(struct tool *t)
-{
-    const char *list = t->o.topic;
-    if (t->o.size > 1 << 20) {
-        fputs("ww-peer: --size is more than 1 MiB\n", stderr);
-        return false;
-    }
-    struct tool_gossip *g = t->gossip = WW_NEW(struct tool_gossip);
-    if (!g)
-        return false;
-    g->t = t;
-    t->cleanup = cleanup;
-    g->sink.message = on_message;
-    g->sink.skip_own = true;
-    g->timer.fired = on_timer;
-    ww_map_init(&g->seen, seen_key, NULL);
-    if (t->o.target && (!list || !*list))
-        list = "test";
-    g->data = ww_alloc(t->o.size + 1);
-    ww_err err = g->data ? 0 : WW_ENOMEM;
-    if (!split_topics(g, list))
-        return false;
-    if (err == 0)
-        err = join(g);
-    if (err < 0)
-        fprintf(stderr, "ww-peer: gossip: %s\n", ww_err_text(err));
-    return err == 0;
+    if (g->published < g->t->o.publish)
+        arm(g, TICK_NS);
+    linger_if_done(g);
 }
 
 void tool_gossip_run(struct tool *t)
 {
     struct tool_gossip *g = t->gossip;
-    enter(g, WAIT_PEER);
-    t->env->ops->timer_set(t->env, &g->timer, now(g));
+    g->payload = ww_calloc(1, t->o.size + 1);
+    g->timer.fired = on_timer;
+    g->sink.message = on_message;
+    g->sink.skip_own = true;
+    ww_err err = g->payload ? ww_pubsub_subscribe(g->pubsub, ww_bytes_str(topic_of(t)), &g->sink) : WW_ENOMEM;
+    if (err < 0)
+        tool_fail(t, "gossip: %s", ww_err_text(err));
+    else
+        arm(g, t->o.settle_ns);
+}
+
+void tool_gossip_timed_out(const struct tool *t)
+{
+    if (t->gossip)
+        print_result(t->gossip);
 }

@@ -40,6 +40,7 @@ static void on_signal(struct ww_os_signals *signals, int signum)
 static void on_timeout(struct ww_timer *timer)
 {
     struct tool *t = WW_CONTAINER_OF(timer, struct tool, timeout);
+    tool_gossip_timed_out(t);
     tool_fail(t, "%s: timed out after %g s", t->o.test, (double)t->o.timeout_ns / 1e9);
 }
 

@@ -59,5 +59,7 @@ bool tool_dial(struct tool *t);
 bool tool_gossip_serve(struct tool *t);
 /* Runs the gossip test once connected. */
 void tool_gossip_run(struct tool *t);
+/* Prints how far the test got. */
+void tool_gossip_timed_out(const struct tool *t);
 
 #endif

@@ -21,6 +21,7 @@ struct ww_conn *conn_new(struct ww_swarm *sw, bool outbound)
     ww_list_init(&c->streams);
     ww_list_init(&c->resumed);
     ww_list_init(&c->writers);
+    ww_list_init(&c->ending);
     ww_list_init(&c->dead);
     ww_buf_init(&c->pre, SWARM_PRE_BYTES);
     ww_noise_reader_init(&c->reader);

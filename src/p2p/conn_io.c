@@ -193,6 +193,7 @@ void conn_flush(struct ww_conn *c)
     bool sealed = true;
     for (unsigned round = 0; sealed && round < FLUSH_ROUNDS && send_waiting(c); round++) {
         sealed = seal_some(c);
+        stream_send_ends(c);
         /* A connection that hangs up tells its streams afterwards, all at once. */
         if (c->state == CONN_OPEN) {
             conn_mux_events(c);

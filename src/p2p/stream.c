@@ -18,6 +18,7 @@ struct ww_stream *stream_new(struct ww_conn *c, bool outbound)
     s->timer.fired = stream_timer;
     ww_list_init(&s->resumed);
     ww_list_init(&s->writers);
+    ww_list_init(&s->ending);
     ww_buf_init(&s->recv, (size_t)c->sw->limits.window_bytes_max);
     ww_list_push_back(&c->streams, &s->link);
     c->sw->streams++;
@@ -50,6 +51,7 @@ void stream_kill(struct ww_stream *s)
     stream_mss_free(s);
     ww_list_remove(&s->resumed);
     ww_list_remove(&s->writers);
+    ww_list_remove(&s->ending);
     ww_list_remove(&s->link);
     ww_list_push_back(&c->dead, &s->link);
     conn_kick(c);
@@ -237,6 +239,8 @@ ww_err ww_stream_writev(struct ww_stream *s, const struct ww_iovec *iov, size_t 
     }
     if (s->state == STREAM_DEAD || s->conn->state != CONN_OPEN)
         return WW_ECLOSED;
+    if (s->write_ended)
+        return WW_ESTATE;
     if (total == 0)
         return WW_OK;
     if (s->mux.send_bytes >= s->mark)
@@ -262,6 +266,8 @@ ww_err ww_stream_write_some(struct ww_stream *s, struct ww_bytes data, size_t *r
 {
     if (s->state == STREAM_DEAD || s->conn->state != CONN_OPEN)
         return WW_ECLOSED;
+    if (s->write_ended)
+        return WW_ESTATE;
     size_t taken = 0, under_mark = s->mux.send_bytes < s->mark ? s->mark - s->mux.send_bytes : 0;
     struct ww_bytes part = ww_bytes(data.ptr, data.len < under_mark ? data.len : under_mark);
     if (part.len)
@@ -284,13 +290,39 @@ void ww_stream_set_mark(struct ww_stream *s, size_t bytes)
     s->mark = bytes < 1 ? 1 : bytes > SWARM_STREAM_SEND_BYTES ? SWARM_STREAM_SEND_BYTES : bytes;
 }
 
+/* The end travels in a frame of its own, after the last bytes: js-libp2p 3 loses what it has not handed on
+ * yet when both come in one, and no reader waits longer for it. */
+static ww_err end_write(struct ww_stream *s)
+{
+    if (s->write_ended)
+        return WW_OK;
+    s->write_ended = true;
+    conn_kick(s->conn);
+    if (s->mux.send_bytes == 0)
+        return ww_yamux_stream_shutdown(&s->mux);
+    ww_list_push_back(&s->conn->ending, &s->ending);
+    return WW_OK;
+}
+
+void stream_send_ends(struct ww_conn *c)
+{
+    WW_LIST_FOR_SAFE(it, &c->ending)
+    {
+        struct ww_stream *s = WW_LIST_ENTRY(it, struct ww_stream, ending);
+        if (s->mux.send_bytes > 0)
+            continue;
+        ww_list_remove(&s->ending);
+        ww_err err = ww_yamux_stream_shutdown(&s->mux);
+        WW_UNUSED(err); /* already over: the event is on its way */
+    }
+}
+
 void ww_stream_close_write(struct ww_stream *s)
 {
     if (s->state == STREAM_DEAD)
         return;
-    ww_err err = ww_yamux_stream_shutdown(&s->mux);
-    WW_UNUSED(err); /* already over: then the event is on its way */
-    conn_kick(s->conn);
+    ww_err err = end_write(s);
+    WW_UNUSED(err); /* already over: the event is on its way */
 }
 
 void ww_stream_reset(struct ww_stream *s)
@@ -306,7 +338,7 @@ void ww_stream_release(struct ww_stream *s)
     if (s->user)
         s->user->stream = NULL;
     s->user = NULL;
-    if (s->closed || ww_yamux_stream_shutdown(&s->mux) < 0) {
+    if (s->closed || end_write(s) < 0) {
         stream_kill(s);
         return;
     }

@@ -93,6 +93,7 @@ struct ww_conn {
     struct ww_list streams;  /* all that are not dead */
     struct ww_list resumed;  /* have something to offer to their user */
     struct ww_list writers;  /* were refused a write by our own mark */
+    struct ww_list ending;   /* our side ends once the queue is empty */
     struct ww_list dead;     /* to be freed by the sweep */
     uint32_t negotiating_in; /* inbound streams without a protocol */
     struct ww_budget budget;
@@ -115,6 +116,7 @@ struct ww_stream {
     struct ww_list link;    /* in conn->streams or conn->dead */
     struct ww_list resumed; /* in conn->resumed */
     struct ww_list writers; /* in conn->writers */
+    struct ww_list ending;  /* in conn->ending */
     struct ww_stream_user *user;
     struct ww_swarm_open *op; /* waits for this stream's protocol */
     struct ww_mss *mss;       /* while the protocol is being agreed on */
@@ -124,7 +126,7 @@ struct ww_stream {
     size_t mark;
     enum stream_state state;
     bool outbound, paused, held; /* held: until the open operation's `done` was called */
-    bool fin_received, eof_told, closed;
+    bool write_ended, fin_received, eof_told, closed;
     struct ww_timer timer; /* negotiation, draining */
 };
 
@@ -277,6 +279,8 @@ void stream_on_writable(struct ww_stream *s);
 void stream_offer(struct ww_stream *s);
 /* Users that our own mark held back and that may go on. */
 void stream_wake_writers(struct ww_conn *c);
+/* Ends the sides whose last bytes were sealed. */
+void stream_send_ends(struct ww_conn *c);
 
 /* stream_negotiate.c */
 void stream_accept(struct ww_conn *c);

@@ -109,6 +109,8 @@ WW_MUST_USE ww_err ww_routing_get(
     const struct ww_routing *table, struct ww_bytes peer, struct ww_record *ret_record);
 /* Index < meta_count. */
 struct ww_bytes ww_record_meta(const struct ww_record *record, size_t index);
+/* The string behind a number of `meta_atoms`: equal numbers are equal strings. */
+struct ww_bytes ww_atom_text(const struct ww_routing *table, uint32_t atom);
 /* The value of the first `key=value` string with this key; NULL view (ptr NULL) when there is none. */
 struct ww_bytes ww_record_meta_get(const struct ww_record *record, struct ww_bytes key);
 

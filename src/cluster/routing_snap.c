@@ -176,6 +176,11 @@ struct ww_bytes ww_record_meta(const struct ww_record *r, size_t index)
     return atom_text(atom_at(r->table, r->meta_atoms[index]));
 }
 
+struct ww_bytes ww_atom_text(const struct ww_routing *t, uint32_t atom)
+{
+    return atom_text(atom_at(t, atom));
+}
+
 struct ww_bytes ww_record_meta_get(const struct ww_record *r, struct ww_bytes key)
 {
     for (size_t i = 0; i < r->meta_count; i++) {

@@ -58,6 +58,7 @@ void ww_cap_unref(struct ww_cap *cap)
     struct ww_rpc_vat *vat = cap->vat;
     ww_rpc_enter(vat);
     if (--cap->refs == 0) {
+        ww_list_remove(&cap->node); /* a doomed node may have been used once more */
         ww_list_push_back(&vat->doomed, &cap->node);
     } else if (cap->refs == 1 && (cap->flags & CAP_MEMO) && cap->promise.owner->q.conn) {
         ww_rpc_question_check(cap->promise.owner);
@@ -123,6 +124,7 @@ ww_err ww_cap_new_server(struct ww_rpc_vat *vat, struct ww_rpc_server *server, s
         return WW_ENOMEM;
     cap->local.server = server;
     ww_list_init(&cap->local.queue);
+    ww_list_init(&cap->local.task.node);
     *ret_cap = cap;
     return 0;
 }

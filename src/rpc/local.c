@@ -44,7 +44,7 @@ void ww_rpc_local_completed(struct ww_cap *cap, struct ww_rpc_call *call)
     cap->local.busy = NULL;
     if (call->exc && !cap->local.broken)
         cap->local.broken = ww_rpc_exc_ref(call->exc);
-    if (ww_list_empty(&cap->local.queue))
+    if (ww_list_empty(&cap->local.queue) || !ww_list_empty(&cap->local.task.node))
         return;
     (void)ww_cap_ref(cap);
     cap->local.task.run = queue_drain;
@@ -69,7 +69,6 @@ void ww_rpc_local_drop(struct ww_cap *cap)
 {
     cap->flags |= CAP_DROPPING;
     cap->local.task.run = server_drop;
-    ww_list_init(&cap->local.task.node);
     if (cap->vat->freed)
         server_drop(&cap->local.task);
     else

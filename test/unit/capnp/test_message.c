@@ -842,6 +842,95 @@ static void canonical_form_drops_what_says_nothing(void **state)
     ww_msg_fini(&b);
 }
 
+/* A random tree: the same for the same seed, whatever the segments. */
+static void grow_random(struct ww_prng *rng, struct ww_pb p, unsigned depth)
+{
+    uint32_t n = (uint32_t)ww_prng_below(rng, 6);
+    uint64_t kind = depth == 0 ? ww_prng_below(rng, 4) : ww_prng_below(rng, 8);
+    char text[8] = "abcdefg";
+    if (kind == 0)
+        return;
+    if (kind == 1)
+        ww_pb_set_text(p, ww_bytes(text, n));
+    if (kind == 2) {
+        struct ww_lb l = ww_pb_init_list(p, WW_ELEM_BIT, n * 5);
+        for (uint32_t i = 0; i < l.count; i++)
+            ww_lb_set_bool(l, i, ww_prng_below(rng, 2));
+    }
+    if (kind == 3) {
+        struct ww_lb l = ww_pb_init_list(p, (enum ww_elem)(2 + ww_prng_below(rng, 4)), n);
+        for (uint32_t i = 0; i < l.count; i++)
+            ww_lb_set_u8(l, i, (uint8_t)ww_prng_u64(rng));
+    }
+    if (kind == 4) {
+        struct ww_lb l = ww_pb_init_list(p, WW_ELEM_PTR, n);
+        for (uint32_t i = 0; i < l.count; i++)
+            grow_random(rng, ww_lb_ptr(l, i), depth - 1);
+    }
+    if (kind == 5) {
+        struct ww_lb l =
+            ww_pb_init_structs(p, (uint16_t)ww_prng_below(rng, 3), (uint16_t)ww_prng_below(rng, 3), n);
+        for (uint32_t i = 0; i < l.count; i++) {
+            ww_sb_set_u32(ww_lb_struct(l, i), 1, (uint32_t)ww_prng_below(rng, 3));
+            grow_random(rng, ww_sb_ptr(ww_lb_struct(l, i), 1), depth - 1);
+        }
+    }
+    if (kind > 5) {
+        struct ww_sb s =
+            ww_pb_init_struct(p, (uint16_t)ww_prng_below(rng, 4), (uint16_t)ww_prng_below(rng, 4));
+        ww_sb_set_u16(s, 5, (uint16_t)ww_prng_u64(rng));
+        for (uint32_t i = 0; i < s.ptrs; i++)
+            grow_random(rng, ww_sb_ptr(s, i), depth - 1);
+    }
+}
+
+static void random_tree(struct ww_msg *m, uint64_t seed, uint32_t hint)
+{
+    struct ww_prng rng;
+    ww_prng_init(&rng, seed);
+    ww_msg_fini(m); /* a reused message would keep its large first segment */
+    ww_msg_hint(m, hint);
+    struct ww_lb l = ww_pb_init_list(ww_msg_root_builder(m), WW_ELEM_PTR, 5);
+    for (uint32_t i = 0; i < l.count; i++)
+        grow_random(&rng, ww_lb_ptr(l, i), 5);
+    assert_ok(ww_msg_err(m));
+}
+
+static void segments_never_change_the_value(void **state)
+{
+    struct ww_msg one, many, read, canonical[2];
+    struct ww_msg *all[] = {&one, &many, &read, &canonical[0], &canonical[1]};
+    unsigned split = 0;
+    for (size_t i = 0; i < WW_COUNT_OF(all); i++)
+        ww_msg_init(all[i], NULL);
+    for (uint64_t seed = 0; seed < 400; seed++) {
+        random_tree(&one, seed, 60000);
+        random_tree(&many, seed, 2 + seed % 37);
+        split += ww_msg_seg_count(&many) > 1;
+        assert_int_equal(ww_msg_seg_count(&one), 1);
+        assert_true(ww_pr_equal(ww_msg_root(&one), ww_msg_root(&many)));
+
+        size_t len = ww_msg_frame_bytes(&many);
+        uint8_t *bytes = malloc(len), *packed = malloc(ww_msg_pack_bound(&many));
+        ww_msg_frame_write(&many, bytes);
+        assert_ok(ww_msg_open(&read, ww_bytes(bytes, len), NULL));
+        assert_true(ww_pr_equal(ww_msg_root(&one), ww_msg_root(&read)));
+        size_t n = ww_msg_pack(&many, packed);
+        assert_ok(ww_msg_open_packed(&read, ww_bytes(packed, n), NULL));
+        assert_true(ww_pr_equal(ww_msg_root(&one), ww_msg_root(&read)));
+
+        assert_ok(ww_msg_canonicalize(&canonical[0], ww_msg_root(&one)));
+        assert_ok(ww_msg_canonicalize(&canonical[1], ww_msg_root(&read)));
+        assert_true(ww_bytes_eq(ww_msg_seg(&canonical[0], 0), ww_msg_seg(&canonical[1], 0)));
+        assert_true(ww_pr_equal(ww_msg_root(&one), ww_msg_root(&canonical[0])));
+        free(bytes);
+        free(packed);
+    }
+    assert_true(split > 100);
+    for (size_t i = 0; i < WW_COUNT_OF(all); i++)
+        ww_msg_fini(all[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -871,6 +960,7 @@ int main(void)
         cmocka_unit_test(equality_ignores_layout),
         cmocka_unit_test(canonical_form_has_one_spelling),
         cmocka_unit_test(canonical_form_drops_what_says_nothing),
+        cmocka_unit_test(segments_never_change_the_value),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,11 +7,12 @@
 
 enum { READERS_PER_CONN = 4 };
 #define READ_TIMEOUT_NS (10 * WW_NS_PER_S)
+#define PUSH_DELAY_NS (20 * WW_NS_PER_MS) /* changes come in bursts; one push tells them all */
 
 struct swarm_identify {
     struct ww_swarm *sw;
     struct ww_stream_handler ask, push;
-    struct ww_task push_task;
+    struct ww_timer push_timer;
 };
 
 /* ---- telling ---- */
@@ -88,9 +89,9 @@ static struct ww_stream_user *asked(
     return NULL;
 }
 
-static void push_all(struct ww_task *task)
+static void push_all(struct ww_timer *timer)
 {
-    struct swarm_identify *id = WW_CONTAINER_OF(task, struct swarm_identify, push_task);
+    struct swarm_identify *id = WW_CONTAINER_OF(timer, struct swarm_identify, push_timer);
     struct ww_swarm *sw = id->sw;
     struct ww_bytes name = WW_BYTES_LIT(WW_IDENTIFY_PUSH_PROTOCOL);
     WW_LIST_FOR(it, &sw->connected)
@@ -109,8 +110,9 @@ static void push_all(struct ww_task *task)
 
 void identify_changed(struct ww_swarm *sw)
 {
-    if (sw->identify && !sw->freeing)
-        sw->env->ops->post(sw->env, &sw->identify->push_task);
+    struct swarm_identify *id = sw->identify;
+    if (id && !sw->freeing && !id->push_timer.armed)
+        sw->env->ops->timer_set(sw->env, &id->push_timer, swarm_now(sw) + PUSH_DELAY_NS);
 }
 
 /* ---- hearing ---- */
@@ -301,7 +303,7 @@ ww_err identify_start(struct ww_swarm *sw)
     id->sw = sw;
     id->ask = (struct ww_stream_handler){.protocol = WW_IDENTIFY_PROTOCOL, .opened = asked};
     id->push = (struct ww_stream_handler){.protocol = WW_IDENTIFY_PUSH_PROTOCOL, .opened = pushed};
-    ww_task_init(&id->push_task, push_all);
+    id->push_timer.fired = push_all;
     sw->identify = id;
     WW_TRY(ww_swarm_handle(sw, &id->ask));
     return ww_swarm_handle(sw, &id->push);
@@ -311,7 +313,7 @@ void identify_stop(struct ww_swarm *sw)
 {
     if (!sw->identify)
         return;
-    ww_list_remove(&sw->identify->push_task.link);
+    sw->env->ops->timer_cancel(sw->env, &sw->identify->push_timer);
     ww_free(sw->identify);
     sw->identify = NULL;
 }

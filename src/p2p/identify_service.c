@@ -111,7 +111,9 @@ static void push_all(struct ww_timer *timer)
 void identify_changed(struct ww_swarm *sw)
 {
     struct swarm_identify *id = sw->identify;
-    if (id && !sw->freeing && !id->push_timer.armed)
+    if (!id || sw->freeing || ww_list_empty(&sw->connected))
+        return; /* who comes later asks */
+    if (!id->push_timer.armed)
         sw->env->ops->timer_set(sw->env, &id->push_timer, swarm_now(sw) + PUSH_DELAY_NS);
 }
 

@@ -181,7 +181,8 @@ static inline void dialing_done(struct ww_swarm_dial *op, ww_err err)
     d->err = err;
 }
 
-static inline ww_err dial_start(struct dialing *d, struct host *from, const struct ww_peer_id *peer, struct ww_bytes addr)
+static inline ww_err dial_start(
+    struct dialing *d, struct host *from, const struct ww_peer_id *peer, struct ww_bytes addr)
 {
     memset(d, 0, sizeof *d);
     d->op.done = dialing_done;
@@ -290,8 +291,8 @@ static inline void opening_done(struct ww_swarm_open *op, ww_err err)
     o->err = err;
 }
 
-static inline ww_err open_start(struct opening *o, struct host *from, const struct ww_peer_id *to, struct talker *t,
-    bool strict, const char *first, const char *second)
+static inline ww_err open_start(struct opening *o, struct host *from, const struct ww_peer_id *to,
+    struct talker *t, bool strict, const char *first, const char *second)
 {
     const char *names[] = {first, second};
     memset(o, 0, sizeof *o);
@@ -300,8 +301,8 @@ static inline ww_err open_start(struct opening *o, struct host *from, const stru
         from->sw, &o->op, to, names, second ? 2 : 1, &t->user, 0);
 }
 
-static inline ww_err open_wait(struct world *w, struct host *from, struct host *to, struct talker *t, bool strict,
-    const char *first, const char *second)
+static inline ww_err open_wait(struct world *w, struct host *from, struct host *to, struct talker *t,
+    bool strict, const char *first, const char *second)
 {
     struct opening o;
     ww_err err = open_start(&o, from, ww_swarm_id(to->sw), t, strict, first, second);

@@ -1,4 +1,5 @@
-/* Swarms that mean well: dialing, identify, streams, ping, perf, over a network that cuts and delays as it likes. */
+/* Swarms that mean well: dialing, identify, streams, ping, perf, over a network that cuts and delays as it
+ * likes. */
 #include "swarm_world.h"
 
 static void plain_dial(void **state)
@@ -18,7 +19,8 @@ static void plain_dial(void **state)
     assert_int_equal(a.identified, 1);
     assert_int_equal(b.identified, 1);
     assert_string_equal(a.agent, "test-agent");
-    assert_true(ww_peerstore_speaks(ww_swarm_peerstore(a.sw), ww_swarm_id(b.sw), WW_BYTES_LIT("/ipfs/ping/1.0.0")));
+    assert_true(
+        ww_peerstore_speaks(ww_swarm_peerstore(a.sw), ww_swarm_id(b.sw), WW_BYTES_LIT("/ipfs/ping/1.0.0")));
     assert_true(ww_peerstore_record(ww_swarm_peerstore(a.sw), ww_swarm_id(b.sw)).len > 0);
     const struct ww_conn_info *info = ww_swarm_peer_conn(a.sw, ww_swarm_id(b.sw));
     assert_true(info->outbound);
@@ -33,7 +35,8 @@ static void plain_dial(void **state)
     ww_sim_free(w.sim);
 }
 
-/* Three round trips to a usable connection: TCP, then Noise pipelined with its negotiation, the muxer inside. */
+/* Three round trips to a usable connection: TCP, then Noise pipelined with its negotiation, the muxer inside.
+ */
 static void dial_takes_two_round_trips(void **state)
 {
     struct world w;
@@ -188,7 +191,8 @@ static void dial_failures_say_why(void **state)
     ww_sim_free(w.sim);
 }
 
-/* After a failure an address from the peerstore rests for 5 s + n² s; given by the caller it is tried at once. */
+/* After a failure an address from the peerstore rests for 5 s + n² s; given by the caller it is tried at
+ * once. */
 static void failed_addresses_rest(void **state)
 {
     struct world w;
@@ -287,7 +291,8 @@ static void echo_in_every_mode(void **state)
     ww_sim_free(w.sim);
 }
 
-/* The first bytes travel with the proposal: data there and back within one round trip of an open connection. */
+/* The first bytes travel with the proposal: data there and back within one round trip of an open connection.
+ */
 static void lazy_open_costs_one_round_trip(void **state)
 {
     struct world w;
@@ -405,8 +410,8 @@ static void open_dials_when_needed(void **state)
     serving_start(&s, &b, "/echo", true);
     talker_init(&t);
     assert_int_equal(open_wait(&w, &a, &b, &t, false, "/echo", NULL), WW_EUNREACH);
-    assert_ok(ww_peerstore_add_addr(ww_swarm_peerstore(a.sw), ww_swarm_id(b.sw), addr_of(&b), ww_env_now(a.env),
-        WW_PEERSTORE_TTL_TEMP_NS));
+    assert_ok(ww_peerstore_add_addr(ww_swarm_peerstore(a.sw), ww_swarm_id(b.sw), addr_of(&b),
+        ww_env_now(a.env), WW_PEERSTORE_TTL_TEMP_NS));
     assert_ok(open_wait(&w, &a, &b, &t, false, "/echo", NULL));
     assert_ok(ww_stream_write(t.user.stream, WW_BYTES_LIT("x")));
     run_ms(&w, 50);
@@ -423,7 +428,8 @@ static uint8_t pattern(size_t i)
     return (uint8_t)(i * 7 + (i >> 8) * 13);
 }
 
-/* A reader that stops lets the writer queue up to its mark and the windows, then refuses; nothing is lost or reordered. */
+/* A reader that stops lets the writer queue up to its mark and the windows, then refuses; nothing is lost or
+ * reordered. */
 static void back_pressure(void **state)
 {
     enum { TOTAL = 3 << 20, PIECE = 10000 };

@@ -125,7 +125,8 @@ func publishAll(ctx context.Context, self peer.ID, data, acks *pubsub.Topic, cou
 		if err != nil {
 			return err
 		}
-		acked = int(binary.BigEndian.Uint64(m.Data))
+		// Validated in parallel: acknowledgements may overtake each other.
+		acked = max(acked, int(binary.BigEndian.Uint64(m.Data)))
 	}
 	s := time.Since(start).Seconds()
 	return json.NewEncoder(os.Stdout).Encode(map[string]any{"messages": count, "per_s": float64(count) / s,

@@ -64,11 +64,13 @@ func serveEcho(s network.Stream) {
 }
 
 func standardPubSub(ctx context.Context, h host.Host, id string) (*pubsub.PubSub, error) {
-	if id == "" {
-		return pubsub.NewGossipSub(ctx, h)
+	// The queues of a Wetware node; the library's own (32) drop messages of a burst.
+	options := []pubsub.Option{pubsub.WithPeerOutboundQueueSize(1024), pubsub.WithValidateQueueSize(1024)}
+	if id != "" {
+		options = append(options, pubsub.WithGossipSubProtocols([]protocol.ID{protocol.ID(id)},
+			func(pubsub.GossipSubFeature, protocol.ID) bool { return true }))
 	}
-	return pubsub.NewGossipSub(ctx, h, pubsub.WithGossipSubProtocols([]protocol.ID{protocol.ID(id)},
-		func(pubsub.GossipSubFeature, protocol.ID) bool { return true }))
+	return pubsub.NewGossipSub(ctx, h, options...)
 }
 
 func runListen(ctx context.Context, args []string) error {

@@ -251,7 +251,12 @@ ww_err ww_rpc_recv_finish(struct ww_rpc_conn *conn, struct ww_sr msg)
         return 0; /* peers that do not know noFinishNeeded send it all the same */
     call->a.finished = true;
     if (!call->a.returned) {
-        ww_rpc_call_cancel(call);
+        /* requireEarlyCancellationWorkaround: peers of old send a chain of calls and forget all but the last
+         * at once; what waits in a promise has to arrive all the same. */
+        if (call->state == CALL_QUEUED && !ww_sr_bool(msg, 33))
+            call->canceled = true;
+        else
+            ww_rpc_call_cancel(call);
         return 0;
     }
     if (!ww_sr_bool(msg, 32))

@@ -125,7 +125,8 @@ void ww_rpc_question_check(struct ww_rpc_call *call)
             return;
         call->q.finished = true;
         uint64_t keep_caps = call->q.returned ? UINT64_C(1) << 32 : 0;
-        ww_err err = ww_rpc_out_small(conn, WW_RPC_FINISH, call->q.id | keep_caps);
+        uint64_t cancel_early = UINT64_C(1) << 33; /* we send it only when no other call needs this one */
+        ww_err err = ww_rpc_out_small(conn, WW_RPC_FINISH, call->q.id | keep_caps | cancel_early);
         if (err < 0) {
             ww_rpc_conn_fail(conn, err, "no room for outgoing messages", true);
             return;

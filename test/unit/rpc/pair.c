@@ -94,6 +94,9 @@ void pair_settle(struct pair *p)
 
 /* ---- the object */
 
+bool objects_obey_cancel;
+unsigned objects_canceled;
+
 static struct ww_sr params_of(struct ww_rpc_call *call)
 {
     return ww_pr_struct(ww_rpc_call_params(call));
@@ -117,6 +120,11 @@ static void object_canceled(struct ww_rpc_cancel *cancel, struct ww_rpc_call *ca
     struct object *o = WW_CONTAINER_OF(cancel, struct object, cancel);
     assert_true(ww_rpc_call_is_canceled(call));
     o->canceled++;
+    objects_canceled++;
+    if (objects_obey_cancel) {
+        o->later = NULL;
+        ww_rpc_call_fail(call, WW_ECANCELED, "canceled");
+    }
 }
 
 static void keep(struct object *o, struct ww_cap *cap)

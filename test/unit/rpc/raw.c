@@ -188,6 +188,7 @@ void raw_finish(struct raw *r, uint32_t qid, bool release_caps)
     struct ww_sb finish = raw_begin(r, WW_RPC_FINISH, 1, 0);
     ww_sb_set_u32(finish, 0, qid);
     ww_sb_set_bool(finish, 32, !release_caps);
+    ww_sb_set_bool(finish, 33, true);
     raw_send(r);
 }
 

@@ -15,7 +15,7 @@ interface Terminal {
 interface Signer {
   # An account: proves its key by signing what the terminal makes up.
 
-  sign @0 (challenge :Data) -> (signed :Data);
+  sign @0 (challenge :Data, salt :Data) -> (signed :Data);
   # `signed` is a libp2p envelope.
 }
 

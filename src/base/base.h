@@ -24,6 +24,12 @@ __attribute__((noreturn, cold)) void ww_assert_fail(const char *cond, const char
             return ww_try_err_;                                                                              \
     } while (0)
 
+/* For a result that changes nothing; say why beside it. */
+static inline void ww_ignore(ww_err err)
+{
+    WW_UNUSED(err);
+}
+
 /* All three return NULL when memory is out; ww_free takes NULL. Sizes of 0 are not allowed. */
 void *ww_alloc(size_t size) __attribute__((malloc, alloc_size(1)));
 void *ww_calloc(size_t count, size_t size) __attribute__((malloc, alloc_size(1, 2)));

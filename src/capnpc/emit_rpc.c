@@ -102,9 +102,10 @@ static void emit_request(struct gen *g, const struct node *n, struct method m)
         "WW_MUST_USE static inline ww_err %s(\n"
         "    struct ww_cap *target, struct ww_rpc_request **ret_request, struct %s_b *ret_params)\n{\n"
         "    ww_err err = ww_rpc_request_new(target, %s_ID, %u, %u, ret_request);\n"
-        "    if (err == 0)\n"
-        "        *ret_params = %s_b_init(ww_rpc_request_params(*ret_request));\n"
-        "    return err;\n}\n\n",
+        "    if (err < 0)\n"
+        "        return err;\n"
+        "    *ret_params = %s_b_init(ww_rpc_request_params(*ret_request));\n"
+        "    return 0;\n}\n\n",
         claim(g, textf("%s_%s_request", n->name, m.name)), p->name, n->name, m.index, size_hint(p), p->name);
 }
 

@@ -1,0 +1,22 @@
+/* service/view.h — the View capability: the routing table as others may see it.
+ *
+ * lookup, iter and reverse are those of the Go implementation, with its constraints applied and its flags
+ * honoured; query and watch are ours (schema/cluster.capnp). Each call works on a snapshot of its own and
+ * sends its matches as a stream under flow control: a slow reader keeps a snapshot, never a queue. What a run
+ * needs per loop turn is bounded, and a connection can have only a few runs at a time.
+ */
+#ifndef WW_SERVICE_VIEW_H
+#define WW_SERVICE_VIEW_H
+
+#include "cluster/routing.h"
+#include "env/env.h"
+#include "ww/rpc.h"
+
+#define WW_VIEW_RUNS_PER_CONN 16
+#define WW_VIEW_RUNS_MAX 1024
+
+/* `env` and `table` outlive the capability and all that it handed out. WW_ENOMEM. */
+WW_MUST_USE ww_err ww_view_new(
+    struct ww_env *env, struct ww_rpc_vat *vat, struct ww_routing *table, struct ww_cap **ret_cap);
+
+#endif

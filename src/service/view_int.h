@@ -1,0 +1,48 @@
+/* service/view_int.h — inside the view. */
+#ifndef WW_SERVICE_VIEW_INT_H
+#define WW_SERVICE_VIEW_INT_H
+
+#include "cluster/query.h"
+#include "schema/cluster.capnp.rpc.h"
+#include "service/view.h"
+
+/* What the view and its reverse share; lives as long as one of them or a run. */
+struct ww_view_core {
+    uint32_t refs;
+    struct ww_env *env;
+    struct ww_rpc_vat *vat;
+    struct ww_routing *table;
+    struct ww_list runs; /* struct ww_view_run and struct ww_view_watch, by their `slot` */
+    size_t run_count;
+};
+
+struct ww_view_core *ww_view_core_ref(struct ww_view_core *core);
+void ww_view_core_unref(struct ww_view_core *core);
+
+struct ww_view {
+    struct ww_View_server server;
+    struct ww_view_core *core;
+    bool reversed;
+};
+
+/* A place among the runs, counted by connection. */
+struct ww_view_slot {
+    struct ww_list link;
+    struct ww_rpc_conn *conn;
+};
+/* WW_EOVERLOADED when the connection, or the node, has too many. */
+WW_MUST_USE ww_err ww_view_slot_take(
+    struct ww_view_core *core, struct ww_view_slot *slot, struct ww_rpc_conn *conn);
+void ww_view_slot_give(struct ww_view_core *core, struct ww_view_slot *slot);
+
+/* view_scan.c: the selectors and constraints of lookup and iter. On failure a message for the caller is in
+ * `diag`. Texts are views into the call's parameters. `ret_limit` 0: none. */
+WW_MUST_USE ww_err ww_view_scan_parse(struct ww_View_Selector_r selector,
+    struct ww_View_Constraint_l constraints, bool reversed, struct ww_scan *ret_scan, uint64_t *ret_limit,
+    struct ww_diag *diag);
+void ww_view_record_fill(struct ww_View_Record_b out, const struct ww_record *record);
+
+/* view_iter.c */
+void ww_view_iter(struct ww_View_server *self, struct ww_rpc_call *call);
+
+#endif

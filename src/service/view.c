@@ -40,6 +40,23 @@ static struct ww_view *of(struct ww_View_server *self)
     return WW_CONTAINER_OF(self, struct ww_view, server);
 }
 
+ww_err ww_view_scan_parse(const struct ww_view *view, struct ww_View_Selector_r selector,
+    struct ww_View_Constraint_l constraints, struct ww_scan *ret_scan, uint64_t *ret_limit,
+    struct ww_diag *diag)
+{
+    WW_TRY(ww_scan_decode(selector, constraints, ret_scan, ret_limit, diag));
+    if (!view->reversed)
+        return 0;
+    ret_scan->reverse = true;
+    /* "From here to there" begins at the other side now; what all begin with stays what it is. */
+    if (ret_scan->hi.kind != WW_BOUND_PREFIX) {
+        struct ww_bound lo = ret_scan->lo;
+        ret_scan->lo = ret_scan->hi;
+        ret_scan->hi = lo;
+    }
+    return 0;
+}
+
 static void lookup(struct ww_View_server *self, struct ww_rpc_call *call)
 {
     struct ww_view *view = of(self);
@@ -49,8 +66,8 @@ static void lookup(struct ww_View_server *self, struct ww_rpc_call *call)
     struct ww_record record;
     struct ww_diag diag;
     uint64_t limit;
-    ww_err err = ww_view_scan_parse(ww_View_lookup_params_selector(params),
-        ww_View_lookup_params_constraints(params), view->reversed, &scan, &limit, &diag);
+    ww_err err = ww_view_scan_parse(view, ww_View_lookup_params_selector(params),
+        ww_View_lookup_params_constraints(params), &scan, &limit, &diag);
     if (err < 0) {
         ww_rpc_call_fail(call, err, "%s", diag.text);
         return;
@@ -63,8 +80,7 @@ static void lookup(struct ww_View_server *self, struct ww_rpc_call *call)
     ww_scan_init(&it, snap, &scan);
     struct ww_View_lookup_results_b results = ww_View_lookup_answer(call);
     if (ww_scan_next(&it, &record))
-        ww_view_record_fill(
-            ww_View_MaybeRecord_init_just(ww_View_lookup_results_init_result(results)), &record);
+        ww_record_encode(&record, ww_View_MaybeRecord_init_just(ww_View_lookup_results_init_result(results)));
     ww_scan_fini(&it);
     ww_snapshot_unref(snap);
     ww_rpc_call_return(call);
@@ -93,7 +109,13 @@ static void drop(struct ww_View_server *self)
 }
 
 static const struct ww_View_ops view_ops = {
-    .lookup = lookup, .iter = ww_view_iter, .reverse = reverse, .drop = drop};
+    .lookup = lookup,
+    .iter = ww_view_iter,
+    .reverse = reverse,
+    .query = ww_view_query,
+    .watch = ww_view_watch,
+    .drop = drop,
+};
 
 static ww_err view_make(struct ww_view_core *core, bool reversed, struct ww_cap **ret_cap)
 {

@@ -2,7 +2,7 @@
 #ifndef WW_SERVICE_VIEW_INT_H
 #define WW_SERVICE_VIEW_INT_H
 
-#include "cluster/query.h"
+#include "cluster/query_wire.h"
 #include "schema/cluster.capnp.rpc.h"
 #include "service/view.h"
 
@@ -35,14 +35,15 @@ WW_MUST_USE ww_err ww_view_slot_take(
     struct ww_view_core *core, struct ww_view_slot *slot, struct ww_rpc_conn *conn);
 void ww_view_slot_give(struct ww_view_core *core, struct ww_view_slot *slot);
 
-/* view_scan.c: the selectors and constraints of lookup and iter. On failure a message for the caller is in
- * `diag`. Texts are views into the call's parameters. `ret_limit` 0: none. */
-WW_MUST_USE ww_err ww_view_scan_parse(struct ww_View_Selector_r selector,
-    struct ww_View_Constraint_l constraints, bool reversed, struct ww_scan *ret_scan, uint64_t *ret_limit,
+/* view.c: the stretch of an index that lookup and iter mean, in the view's direction. Texts are views into
+ * the call's parameters. `ret_limit` 0: none. */
+WW_MUST_USE ww_err ww_view_scan_parse(const struct ww_view *view, struct ww_View_Selector_r selector,
+    struct ww_View_Constraint_l constraints, struct ww_scan *ret_scan, uint64_t *ret_limit,
     struct ww_diag *diag);
-void ww_view_record_fill(struct ww_View_Record_b out, const struct ww_record *record);
 
-/* view_iter.c */
+/* One file each. */
 void ww_view_iter(struct ww_View_server *self, struct ww_rpc_call *call);
+void ww_view_query(struct ww_View_server *self, struct ww_rpc_call *call);
+void ww_view_watch(struct ww_View_server *self, struct ww_rpc_call *call);
 
 #endif

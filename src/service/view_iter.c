@@ -42,7 +42,7 @@ static ww_err send_record(struct run *run, const struct ww_record *record)
     struct ww_rpc_request *request;
     struct ww_View_Handler_recv_params_b params;
     WW_TRY(ww_View_Handler_recv_request(run->handler, &request, &params));
-    ww_view_record_fill(ww_View_Handler_recv_params_init_record(params), record);
+    ww_record_encode(record, ww_View_Handler_recv_params_init_record(params));
     return ww_rpc_stream_send_take(&run->stream, request);
 }
 
@@ -90,15 +90,15 @@ static void canceled(struct ww_rpc_cancel *cancel, struct ww_rpc_call *call)
 
 void ww_view_iter(struct ww_View_server *self, struct ww_rpc_call *call)
 {
-    struct ww_view_core *core = WW_CONTAINER_OF(self, struct ww_view, server)->core;
+    const struct ww_view *view = WW_CONTAINER_OF(self, struct ww_view, server);
+    struct ww_view_core *core = view->core;
     struct ww_View_iter_params_r params = ww_View_iter_params(call);
     struct ww_cap *handler = ww_View_iter_params_handler(params);
     struct ww_scan scan;
     struct ww_diag diag;
     uint64_t limit;
-    ww_err err =
-        ww_view_scan_parse(ww_View_iter_params_selector(params), ww_View_iter_params_constraints(params),
-            WW_CONTAINER_OF(self, struct ww_view, server)->reversed, &scan, &limit, &diag);
+    ww_err err = ww_view_scan_parse(view, ww_View_iter_params_selector(params),
+        ww_View_iter_params_constraints(params), &scan, &limit, &diag);
     if (err == 0 && !handler)
         err = ww_diag_set(&diag, WW_EFAILED, "iter: there is no handler");
     if (err < 0) {

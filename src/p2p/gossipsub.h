@@ -230,7 +230,8 @@ void ww_gossip_peer_down(struct ww_gossip *g, struct ww_gossip_peer *p);
 /* What its protocol id tells of it; known for good only when its stream is open. */
 void ww_gossip_peer_features_set(struct ww_gossip *g, struct ww_gossip_peer *p, unsigned features);
 struct ww_gossip_peer *ww_gossip_peer_find(const struct ww_gossip *g, struct ww_bytes id);
-/* Its outbound stream was replaced by a new one: waiting frames are dropped, the hello is queued again. */
+/* Its outbound stream was replaced by a new one: the hello comes first again, then GRAFTs for where we stand,
+ * then the messages that still wait. */
 void ww_gossip_peer_restart(struct ww_gossip *g, struct ww_gossip_peer *p);
 /* A signed envelope with the peer's record, to be handed on in peer exchange. A reference is taken; NULL
  * clears. */

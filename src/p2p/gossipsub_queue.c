@@ -4,24 +4,20 @@
 #define MESSAGES 1
 #define RING_START 8u
 
-static void clear(struct ww_gossip_peer *p)
+static void ring_clear(struct ww_gossip_peer *p, unsigned r)
 {
-    for (unsigned r = CONTROL; r <= MESSAGES; r++) {
-        while (p->ring_len[r] > 0) {
-            ww_slab_unref(p->ring[r][p->ring_head[r]]);
-            p->ring_head[r] = (p->ring_head[r] + 1) & (p->ring_cap[r] - 1);
-            p->ring_len[r]--;
-        }
-        p->ring_bytes[r] = 0;
+    while (p->ring_len[r] > 0) {
+        ww_slab_unref(p->ring[r][p->ring_head[r]]);
+        p->ring_head[r] = (p->ring_head[r] + 1) & (p->ring_cap[r] - 1);
+        p->ring_len[r]--;
     }
-    ww_buf_clear(&p->subs);
-    ww_buf_clear(&p->control);
+    p->ring_bytes[r] = 0;
 }
 
 void ww_gossip_queue_fini(struct ww_gossip_peer *p)
 {
-    clear(p);
     for (unsigned r = CONTROL; r <= MESSAGES; r++) {
+        ring_clear(p, r);
         ww_free(p->ring[r]);
         p->ring[r] = NULL;
         p->ring_cap[r] = p->ring_head[r] = 0;
@@ -225,7 +221,9 @@ struct ww_slab *ww_gossip_peer_pull(struct ww_gossip *g, struct ww_gossip_peer *
 
 void ww_gossip_peer_restart(struct ww_gossip *g, struct ww_gossip_peer *p)
 {
-    clear(p);
+    ring_clear(p, CONTROL);
+    ww_buf_clear(&p->subs);
+    ww_buf_clear(&p->control);
     p->hello_due = true;
     ready_post(g, p);
     /* What was on the way is lost, so it is said again where we stand. */

@@ -54,7 +54,8 @@ static void out_failed(struct pubsub_peer *p, ww_err err)
         return;
     }
     ww_gossip_peer_restart(p->ps->g, &p->g);
-    timer_set(p, PUBSUB_RETRY_NS << p->tries);
+    /* The first time at once: of two connections made at the same time, one has just been closed. */
+    timer_set(p, p->tries ? PUBSUB_RETRY_NS << (p->tries - 1) : 0);
     p->tries++;
 }
 

@@ -278,11 +278,14 @@ static void hello_comes_first_and_always(void **state)
     assert_bytes(ww_slab_view(frame), "\x08\x1a\x06\x1a\x04\x0a\x02ww", 9);
     ww_slab_unref(frame);
 
-    /* A new stream begins with everything again. */
+    /* A new stream begins with everything again, and what waited is still sent. */
+    assert_ok(publish(f, "waiting"));
     ww_gossip_peer_restart(f->g, &f->peers[1]);
     struct heard h = hear(f, 1);
     assert_int_equal(h.subscribe, 1);
     assert_int_equal(h.graft, 1);
+    assert_int_equal(h.publish, 1);
+    assert_int_equal(h.first_publish_at, 3);
     ww_gossip_leave(f->g, T, f->now);
     h = hear(f, 1);
     assert_int_equal(h.unsubscribe, 1);

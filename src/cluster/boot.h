@@ -48,7 +48,7 @@ void ww_boot_target_default(struct ww_boot_target *ret_target);
  */
 struct ww_boot_crawl {
     struct ww_netaddr base;
-    uint64_t mask, at, end;
+    uint64_t mask, hosts, at, end;
 };
 void ww_boot_crawl_init(
     struct ww_boot_crawl *crawl, const struct ww_netaddr *net, uint8_t prefix_bits, uint64_t random);
@@ -90,7 +90,9 @@ WW_MUST_USE ww_err ww_boot_core_set_addrs(
     struct ww_boot_core *core, const struct ww_bytes *addrs, size_t count);
 /* Starts or stops asking. Starting again begins anew. */
 void ww_boot_core_search(struct ww_boot_core *core, uint64_t now_ns, bool on);
-/* A datagram came; `group` when it was sent to a group (the answer then goes there too). */
+/* A datagram came. `group`: where it was sent, when that is a group (the answer then goes there too), else
+ * NULL. Then call ww_boot_core_next until there is nothing to do: what was found is held until the next
+ * datagram. */
 void ww_boot_core_receive(struct ww_boot_core *core, uint64_t now_ns, const struct ww_netaddr *from,
     const struct ww_netaddr *group, struct ww_bytes datagram);
 /* The next thing to do at `now_ns`: call until WW_BOOT_OUT_NONE. */

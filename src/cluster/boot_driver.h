@@ -41,8 +41,8 @@ struct ww_boot_conf {
 WW_MUST_USE ww_err ww_boot_new(
     struct ww_env *env, const struct ww_boot_conf *conf, struct ww_boot **ret_boot, struct ww_diag *diag);
 void ww_boot_free(struct ww_boot *boot);
-/* Binary multiaddrs (without /p2p) at which we can be reached; wildcard addresses are expanded to those of
- * the interfaces. Nobody is answered before. WW_ENOMEM. */
+/* Binary multiaddrs (without /p2p) at which we can be reached. Nobody is answered before. WW_ELIMIT,
+ * WW_ENOMEM. */
 WW_MUST_USE ww_err ww_boot_set_addrs(struct ww_boot *boot, const struct ww_bytes *addrs, size_t count);
 /* Looks for peers while on. Off at first. */
 void ww_boot_search(struct ww_boot *boot, bool on);

@@ -26,6 +26,8 @@ struct ww_boot_packet {
     size_t addr_count;
 };
 
+/* Appends the payload alone: what the envelope carries. WW_EINVAL (namespace), WW_ELIMIT, WW_ENOMEM. */
+WW_MUST_USE ww_err ww_boot_packet_encode(const struct ww_boot_packet *packet, struct ww_buf *out);
 /* Appends the datagram. The packet's peer is the signer's. Addresses that do not fit into a datagram are left
  * out, last first. WW_EINVAL (namespace), WW_ELIMIT, WW_ENOMEM, WW_ECRYPTO. */
 WW_MUST_USE ww_err ww_boot_packet_seal(

@@ -313,8 +313,11 @@ void ww_rpc_promise_resolve(struct ww_cap *p, struct ww_cap *to)
         return;
     }
     struct ww_cap *embargo = ww_rpc_embargo_begin(conn, p, to);
-    if (!embargo)
-        return; /* the connection is gone, and with it the promise was settled */
+    if (!embargo) { /* that was the connection's end, which settles only what is still to come */
+        if (!p->promise.to)
+            ww_rpc_promise_reject(p, conn->close_exc);
+        return;
+    }
     ww_rpc_promise_settle(p, embargo);
     ww_cap_unref(embargo);
 }

@@ -195,8 +195,11 @@ static void object_dispatch(struct ww_rpc_server *self, struct ww_rpc_call *call
         return_number(call, o->seen_count);
         break;
     case M_NEW: {
-        struct ww_cap *made = object_new(o->vat, o->live, NULL);
-        return_cap(call, made);
+        struct ww_cap *made = object_try(o->vat, o->live, NULL);
+        if (made)
+            return_cap(call, made);
+        else
+            ww_rpc_call_fail(call, WW_ENOMEM, "no memory");
         ww_cap_unref(made);
         break;
     }
@@ -219,20 +222,31 @@ static void object_drop(struct ww_rpc_server *self)
 
 const struct ww_rpc_server_ops object_ops = {.dispatch = object_dispatch, .drop = object_drop};
 
-struct ww_cap *object_new(struct ww_rpc_vat *vat, int *live, struct object **ret_object)
+struct ww_cap *object_try(struct ww_rpc_vat *vat, int *live, struct object **ret_object)
 {
     struct object *o = WW_NEW(struct object);
-    assert_non_null(o);
+    if (!o)
+        return NULL;
     o->server.ops = &object_ops;
     o->cancel.canceled = object_canceled;
     o->vat = vat;
     o->live = live;
+    struct ww_cap *cap;
+    if (ww_cap_new_server(vat, &o->server, &cap) < 0) {
+        ww_free(o);
+        return NULL;
+    }
     if (live)
         ++*live;
-    struct ww_cap *cap;
-    assert_ok(ww_cap_new_server(vat, &o->server, &cap));
     if (ret_object)
         *ret_object = o;
+    return cap;
+}
+
+struct ww_cap *object_new(struct ww_rpc_vat *vat, int *live, struct object **ret_object)
+{
+    struct ww_cap *cap = object_try(vat, live, ret_object);
+    assert_non_null(cap);
     return cap;
 }
 

@@ -42,9 +42,12 @@ struct object {
 };
 
 extern const struct ww_rpc_server_ops object_ops;
-extern bool objects_obey_cancel; /* M_LATER fails at once when it is cancelled, instead of waiting for object_go */
+extern bool
+    objects_obey_cancel; /* M_LATER fails at once when it is cancelled, instead of waiting for object_go */
 extern unsigned objects_canceled;
 struct ww_cap *object_new(struct ww_rpc_vat *vat, int *live, struct object **ret_object);
+/* NULL without memory. */
+struct ww_cap *object_try(struct ww_rpc_vat *vat, int *live, struct object **ret_object);
 /* Completes the call that waits. */
 void object_go(struct object *o);
 

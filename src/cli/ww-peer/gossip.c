@@ -17,7 +17,6 @@ struct tool_gossip {
     struct tool *t;
     struct ww_pubsub *pubsub;
     struct ww_pubsub_sink sink;
-    bool relays;
     struct ww_map seen;
     struct ww_timer timer;
     uint64_t published, received, duplicates, begin_ns;
@@ -43,8 +42,6 @@ static void gossip_cleanup(struct tool *t)
     t->env->ops->timer_cancel(t->env, &g->timer);
     if (g->sink.topic)
         ww_pubsub_unsubscribe(g->pubsub, &g->sink);
-    if (g->relays)
-        ww_pubsub_unrelay(g->pubsub, ww_bytes_str(topic_of(t)));
     ww_pubsub_free(g->pubsub);
     while ((node = ww_map_next(&g->seen, NULL))) {
         ww_map_remove(&g->seen, node);
@@ -54,6 +51,17 @@ static void gossip_cleanup(struct tool *t)
     ww_free(g->payload);
     ww_free(g);
     t->gossip = NULL;
+}
+
+/* A listener relays a list of topics, with commas between them; they end with the pubsub. */
+static ww_err relay_all(struct tool_gossip *g, const char *list)
+{
+    while (*list) {
+        size_t len = strcspn(list, ",");
+        WW_TRY(ww_pubsub_relay(g->pubsub, ww_bytes(list, len)));
+        list += len + (list[len] == ',');
+    }
+    return WW_OK;
 }
 
 bool tool_gossip_serve(struct tool *t)
@@ -76,10 +84,8 @@ bool tool_gossip_serve(struct tool *t)
     if (err == WW_OK)
         t->cleanup = gossip_cleanup;
     bool relay = !t->o.target && (t->o.topic || t->o.test);
-    if (err == WW_OK && relay) {
-        err = ww_pubsub_relay(g->pubsub, ww_bytes_str(topic_of(t)));
-        g->relays = err == WW_OK;
-    }
+    if (err == WW_OK && relay)
+        err = relay_all(g, topic_of(t));
     if (err < 0)
         fprintf(stderr, "ww-peer: gossip: %s\n", ww_err_text(err));
     return err == WW_OK;

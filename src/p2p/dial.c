@@ -306,7 +306,7 @@ void dial_attempt_done(struct ww_conn *c, ww_err err)
         dial_end(d, WW_OK, &c->info.peer, false);
         return;
     }
-    if (err != WW_ECANCELED)
+    if (err != WW_ECANCELED && err != WW_ENOMEM) /* those are our own doing */
         backoff_failed(sw->backoff, addr, swarm_now(sw));
     WW_TRACE(sw->env->trace, SWARM_DIAL_FAIL, ww_tv_str(d->peer ? ww_peer_id_format(&d->peer->id, id) : ""),
         ww_tv_str(conn_addr_text(c, text, sizeof text)), ww_tv_err(err));

@@ -2,7 +2,6 @@
  * addresses change. Everything heard is a claim: it is stored only when its key, if told, is the
  * connection's, and nothing of it is trusted. Source: libp2p specs, identify/README.md. */
 #include "p2p/identify.h"
-#include "p2p/peer_record.h"
 #include "p2p/swarm_internal.h"
 
 enum { READERS_PER_CONN = 4 };
@@ -155,16 +154,6 @@ static void store_addrs(struct ww_conn *c, const struct ww_identify *id)
     }
 }
 
-static void store_record(struct ww_conn *c, struct ww_bytes envelope)
-{
-    struct ww_peer_record record;
-    if (envelope.len == 0 || ww_peer_record_open(envelope, &record) < 0 ||
-        !ww_peer_id_eq(&record.peer, &c->info.peer))
-        return;
-    ww_err err = ww_peerstore_set_record(c->sw->peerstore, &c->info.peer, record.seq, envelope);
-    WW_UNUSED(err); /* an older one than we have, or no memory: the one we have stays */
-}
-
 static bool key_fits(const struct ww_conn *c, struct ww_bytes encoded)
 {
     struct ww_pubkey key;
@@ -192,7 +181,8 @@ static void heard(struct ww_conn *c, const struct ww_identify *id, bool push)
         return;
     if (!push || id->addr_count)
         store_addrs(c, id);
-    store_record(c, id->signed_record);
+    if (id->signed_record.len && ww_peerstore_set_record(sw->peerstore, peer, id->signed_record) < 0)
+        return; /* no memory for what comes next either */
     struct ww_swarm_identity told = {
         .peer = peer,
         .agent = ww_peerstore_agent(sw->peerstore, peer),

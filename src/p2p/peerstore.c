@@ -1,5 +1,7 @@
 #include "p2p/peerstore.h"
 
+#include "p2p/peer_record.h"
+
 #define AGENT_BYTES_MAX 256
 
 struct addr {
@@ -18,8 +20,7 @@ struct entry {
     size_t protocol_count;
     uint8_t *agent, *version, *record, *key;
     uint16_t agent_len, version_len, record_len, key_len;
-    uint64_t record_seq;
-    bool connected, identified;
+    bool connected, identified, record_checked;
 };
 
 struct ww_peerstore {
@@ -57,7 +58,6 @@ static void entry_clear_told(struct entry *e)
     e->protocol_count = 0;
     e->record = NULL;
     e->record_len = 0;
-    e->record_seq = 0;
     e->identified = false;
 }
 
@@ -285,24 +285,36 @@ struct ww_bytes ww_peerstore_protocol_version(const struct ww_peerstore *ps, con
 }
 
 ww_err ww_peerstore_set_record(
-    struct ww_peerstore *ps, const struct ww_peer_id *peer, uint64_t seq, struct ww_bytes envelope)
+    struct ww_peerstore *ps, const struct ww_peer_id *peer, struct ww_bytes envelope)
 {
     if (envelope.len > WW_PEERSTORE_RECORD_BYTES_MAX)
         return WW_ELIMIT;
     struct entry *e = find_or_add(ps, peer);
     if (!e)
         return WW_ENOMEM;
-    if (e->record && seq <= e->record_seq)
-        return WW_ESTALE;
+    if (e->record && ww_bytes_eq(ww_bytes(e->record, e->record_len), envelope))
+        return WW_OK;
     WW_TRY(blob_set(&e->record, &e->record_len, envelope));
-    e->record_seq = seq;
+    e->record_checked = false;
     return WW_OK;
 }
 
 struct ww_bytes ww_peerstore_record(const struct ww_peerstore *ps, const struct ww_peer_id *peer)
 {
-    const struct entry *e = find(ps, peer);
-    return e ? ww_bytes(e->record, e->record_len) : ww_bytes(NULL, 0);
+    struct entry *e = find(ps, peer);
+    struct ww_peer_record record;
+    if (!e || !e->record)
+        return ww_bytes(NULL, 0);
+    struct ww_bytes envelope = ww_bytes(e->record, e->record_len);
+    if (!e->record_checked &&
+        (ww_peer_record_open(envelope, &record) < 0 || !ww_peer_id_eq(&record.peer, peer))) {
+        ww_free(e->record);
+        e->record = NULL;
+        e->record_len = 0;
+        return ww_bytes(NULL, 0);
+    }
+    e->record_checked = true;
+    return envelope;
 }
 
 ww_err ww_peerstore_set_key(struct ww_peerstore *ps, const struct ww_peer_id *peer, struct ww_bytes key_pb)

@@ -57,10 +57,11 @@ WW_MUST_USE ww_err ww_peerstore_set_agent(struct ww_peerstore *ps, const struct 
 struct ww_bytes ww_peerstore_agent(const struct ww_peerstore *ps, const struct ww_peer_id *peer);
 struct ww_bytes ww_peerstore_protocol_version(const struct ww_peerstore *ps, const struct ww_peer_id *peer);
 
-/* The signed peer record (envelope bytes, verified by the caller) with its sequence number; an older or equal
- * one is refused with WW_ESTALE. WW_ELIMIT over WW_PEERSTORE_RECORD_BYTES_MAX. */
+/* The signed peer record (envelope bytes) as the peer gave it over its own connection; the newest one counts.
+ * It is verified when it is asked for first, because most are never passed on: what ww_peerstore_record gives
+ * is genuine, or empty. WW_ELIMIT over WW_PEERSTORE_RECORD_BYTES_MAX. */
 WW_MUST_USE ww_err ww_peerstore_set_record(
-    struct ww_peerstore *ps, const struct ww_peer_id *peer, uint64_t seq, struct ww_bytes envelope);
+    struct ww_peerstore *ps, const struct ww_peer_id *peer, struct ww_bytes envelope);
 struct ww_bytes ww_peerstore_record(const struct ww_peerstore *ps, const struct ww_peer_id *peer);
 
 /* The public key in protobuf form, for ids that do not contain it. Empty when unknown. */

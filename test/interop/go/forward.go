@@ -73,7 +73,7 @@ func runForward(ctx context.Context, args []string) error {
 	return json.NewEncoder(os.Stdout).Encode(map[string]any{"cpu_s": cpuSeconds() - before})
 }
 
-// subscribeAll acknowledges every 32nd message and the flush at the end.
+// subscribeAll acknowledges every 32nd message, and each one from the flush on.
 func subscribeAll(ctx context.Context, data, acks *pubsub.Topic) error {
 	sub, err := data.Subscribe(pubsub.WithBufferSize(4096))
 	if err != nil {
@@ -84,14 +84,15 @@ func subscribeAll(ctx context.Context, data, acks *pubsub.Topic) error {
 		return err
 	}
 	defer relay()
-	got := uint64(0)
+	got, last := uint64(0), false
 	for {
 		m, err := sub.Next(ctx)
 		if err != nil {
 			return nil
 		}
 		got++
-		if got%32 == 0 || m.Data[0] == 1 {
+		last = last || m.Data[0] == 1 // the last one may overtake others
+		if got%32 == 0 || last {
 			acks.Publish(ctx, binary.BigEndian.AppendUint64(nil, got))
 		}
 	}

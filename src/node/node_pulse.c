@@ -112,11 +112,10 @@ static void trace_change(struct ww_node *node, const struct ww_record *before, c
 {
     const struct ww_record *r = after ? after : before;
     struct ww_peer_id id;
-    char peer[WW_PEER_ID_TEXT_MAX] = "?", server[20];
-    if (!node->env->trace)
+    char peer[WW_PEER_ID_TEXT_MAX], server[20];
+    if (!node->env->trace || ww_peer_id_decode(r->peer, &id) < 0 || ww_peer_id_eq(&id, ww_swarm_id(node->swarm)))
         return;
-    if (ww_peer_id_decode(r->peer, &id) == 0)
-        ww_peer_id_format(&id, peer);
+    ww_peer_id_format(&id, peer);
     snprintf(server, sizeof server, "%016llx", (unsigned long long)r->server);
     if (!before)
         WW_TRACE(node->env->trace, CLUSTER_JOIN, ww_tv_str(peer), ww_tv_str(server), ww_tv_text(r->host));

@@ -119,7 +119,8 @@ static void step(struct ww_task *task)
 {
     struct run *run = WW_CONTAINER_OF(task, struct run, task);
     struct ww_watch_item item;
-    struct ww_snapshot *snap = NULL; /* what gathered rows may point into, also when the watch is through with it */
+    struct ww_snapshot *snap =
+        NULL; /* what gathered rows may point into, also when the watch is through with it */
     ww_err got, state = WW_RPC_STREAM_OK;
     bool more = true;
     for (unsigned turns = 0; more && state == WW_RPC_STREAM_OK && turns < 16 * ROWS_MAX; turns++) {

@@ -1,4 +1,3 @@
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -89,13 +88,14 @@ static bool usage(const char *problem, const char *what)
 
 static bool parse_number(const char *text, uint64_t max, uint64_t *ret_value)
 {
-    char *end;
-    errno = 0;
-    unsigned long long v = strtoull(text, &end, 10);
-    if (errno || *end || end == text || text[0] == '-' || v > max)
-        return false;
+    uint64_t v = 0;
+    for (const char *at = text; *at; at++) {
+        if (*at < '0' || *at > '9' || v > (max - (uint64_t)(*at - '0')) / 10)
+            return false;
+        v = v * 10 + (uint64_t)(*at - '0');
+    }
     *ret_value = v;
-    return true;
+    return text[0] != 0;
 }
 
 static bool parse_seconds(const char *text, uint64_t *ret_ns)

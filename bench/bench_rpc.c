@@ -1,5 +1,6 @@
 /* bench_rpc: what a call costs, both sides in one process: over memory, and over a unix socket pair.
- * Time is the process's CPU time, so that a busy machine does not count. Prints one JSON object a line; bench_rpc_cxx prints the same names for the C++ implementation. */
+ * Time is the process's CPU time, so that a busy machine does not count. Prints one JSON object a line;
+ * bench_rpc_cxx prints the same names for the C++ implementation. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>

@@ -1,9 +1,10 @@
-/* The routing table: times and bytes a record, at several sizes. One JSON object a line: {"name","unit","ours"}.
+/* The routing table: times and bytes a record, at several sizes. One JSON object a line:
+ * {"name","unit","ours"}.
  *
  *     bench_routing [RECORDS...]      default: 10000 1000000
  *
- * Records as in a real cluster: Ed25519 peer ids, host names of 25 characters, three metadata strings. Times are CPU time
- * of this process. */
+ * Records as in a real cluster: Ed25519 peer ids, host names of 25 characters, three metadata strings. Times
+ * are CPU time of this process. */
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,7 +57,8 @@ static void subject_make(struct subject *s, uint64_t i)
     s->meta[0] = ww_bytes_str(s->zone);
     s->meta[1] = ww_bytes_str(s->role);
     s->meta[2] = ww_bytes_str(s->shard);
-    s->in = (struct ww_record_in){ww_bytes(s->peer, 38), ww_prng_u64(&p), 1, 10000, ww_bytes_str(s->host), s->meta, 3};
+    s->in = (struct ww_record_in){
+        ww_bytes(s->peer, 38), ww_prng_u64(&p), 1, 10000, ww_bytes_str(s->host), s->meta, 3};
 }
 
 /* Heartbeats arrive in no order. */
@@ -77,7 +79,8 @@ static uint32_t *shuffled(size_t n)
     return order;
 }
 
-static double renewals(struct ww_routing *t, struct subject *s, const uint32_t *order, size_t n, uint64_t now_ns)
+static double renewals(
+    struct ww_routing *t, struct subject *s, const uint32_t *order, size_t n, uint64_t now_ns)
 {
     double start = now_s();
     for (size_t k = 0; k < n; k++) {
@@ -96,7 +99,8 @@ static void bench_writes(struct ww_routing *t, struct subject *s, const uint32_t
         must(ww_routing_upsert(t, 0, &s[i].in) == WW_UPSERT_JOINED);
     report("insert", "us", (now_s() - start) / (double)records * 1e6);
     report("memory", "B/record", (double)ww_routing_bytes(t) / (double)records);
-    report("heap", "B/record", (double)(mallinfo2().uordblks + mallinfo2().hblkhd - heap_before) / (double)records);
+    report("heap", "B/record",
+        (double)(mallinfo2().uordblks + mallinfo2().hblkhd - heap_before) / (double)records);
     report("update", "us", renewals(t, s, order, n, WW_NS_PER_MS));
     struct ww_snapshot *snap = ww_routing_snapshot(t);
     report("update_beside_snapshot", "us", renewals(t, s, order, records, 2 * WW_NS_PER_MS));
@@ -116,7 +120,7 @@ static void bench_lookups(struct ww_routing *t, const struct subject *s, const u
     enum { N = 200000 };
     struct ww_snapshot *snap = ww_routing_snapshot(t);
     struct ww_record r;
-    char (*ids)[64] = malloc(records * sizeof *ids);
+    char(*ids)[64] = malloc(records * sizeof *ids);
     must(ids && snap);
     for (size_t i = 0; i < records; i++)
         must(ww_base58_encode(s[i].in.peer, ids[i], sizeof ids[i]) == 52);
@@ -174,7 +178,8 @@ static void bench_query(struct ww_snapshot *snap, size_t times)
             n = 0;
             while (n < WW_BATCH_ROWS_MAX && ww_query_run_next(&run, SIZE_MAX, &rows[n]) == 1)
                 n++;
-            must(ww_batch_write(&w, rows, n, WW_PROJECT_ALL, ww_View_Batch_b_root(&msg)) == 0 && ww_msg_err(&msg) == 0);
+            must(ww_batch_write(&w, rows, n, WW_PROJECT_ALL, ww_View_Batch_b_root(&msg)) == 0 &&
+                ww_msg_err(&msg) == 0);
             bytes += ww_msg_frame_bytes(&msg);
             matches += n;
             ww_msg_reset(&msg);

@@ -2,8 +2,9 @@
 
 #include "p2p/multiaddr.h"
 
-#define SOCKETS_MAX 8
+#define SOCKETS_MAX 12
 #define JOINS_MAX 64
+#define ROTATE_NS (WW_NS_PER_S / 2)
 #define RESCAN_NS (10 * WW_NS_PER_S) /* six times that while not searching */
 
 /* A bound socket: one for each port that groups or questioners use, and one for our own questions. */
@@ -11,6 +12,7 @@ struct boot_socket {
     struct ww_udp_user user;
     struct ww_boot *boot;
     struct ww_netaddr bind; /* port 0: our own questions */
+    uint64_t opened_ns;
 };
 
 /* A group that is joined on an interface. */
@@ -77,13 +79,43 @@ static void send_group(struct ww_boot *b, const struct ww_boot_out *out)
     }
 }
 
+static ww_err socket_bind(struct ww_boot *b, struct boot_socket *s);
+
+/* Nodes of one machine share a port, and the system hands a question to one of them by its source: maybe to
+ * ourselves, and then always to ourselves. So questions leave from a new port now and then; the one before
+ * still hears answers. */
+static struct boot_socket *question_socket(struct ww_boot *b, uint8_t family)
+{
+    struct boot_socket *now = NULL, *before = NULL;
+    for (size_t i = 0; i < b->socket_count; i++) {
+        struct boot_socket *s = &b->sockets[i];
+        if (s->bind.family != family || s->bind.port != 0)
+            continue;
+        bool newer = !now || s->opened_ns > now->opened_ns;
+        before = newer ? now : s;
+        now = newer ? s : now;
+    }
+    if (!now || (now->user.udp && ww_env_now(b->env) - now->opened_ns < ROTATE_NS))
+        return now;
+    if (!before && b->socket_count < SOCKETS_MAX) {
+        before = &b->sockets[b->socket_count++];
+        *before = (struct boot_socket){.user.datagram = now->user.datagram, .boot = b, .bind = now->bind};
+    }
+    if (!before)
+        return now->user.udp ? now : NULL;
+    if (before->user.udp)
+        b->env->ops->udp_close(b->env, before->user.udp);
+    before->user.udp = NULL;
+    if (socket_bind(b, before) == 0)
+        return before;
+    return now->user.udp ? now : NULL;
+}
+
 /* Answers leave from the port that was asked; questions from our own. */
 static void send_host(struct ww_boot *b, const struct ww_boot_out *out, struct boot_socket *from)
 {
-    for (size_t i = 0; !from && i < b->socket_count; i++) {
-        if (b->sockets[i].bind.family == out->to.family && b->sockets[i].bind.port == 0)
-            from = &b->sockets[i];
-    }
+    if (!from)
+        from = question_socket(b, out->to.family);
     if (from)
         send_one(b, from, &out->to, NULL, out->data);
 }
@@ -141,6 +173,18 @@ static void boot_datagram(struct ww_udp_user *user, const struct ww_netaddr *fro
 
 /* ---- sockets and groups ---- */
 
+static ww_err socket_bind(struct ww_boot *b, struct boot_socket *s)
+{
+    struct ww_netaddr bound;
+    struct ww_udp_conf conf = {.bind = s->bind,
+        .share = s->bind.port != 0,
+        .multicast_loop = true,
+        .multicast_ttl = 1,
+        .datagram_max = WW_BOOT_DATAGRAM_MAX};
+    s->opened_ns = ww_env_now(b->env);
+    return b->env->ops->udp_open(b->env, &conf, &s->user, &bound);
+}
+
 static ww_err socket_open(struct ww_boot *b, uint8_t family, uint16_t port, struct boot_socket **ret_socket)
 {
     for (size_t i = 0; i < b->socket_count; i++) {
@@ -152,15 +196,9 @@ static ww_err socket_open(struct ww_boot *b, uint8_t family, uint16_t port, stru
     if (b->socket_count == SOCKETS_MAX)
         return WW_ELIMIT;
     struct boot_socket *s = &b->sockets[b->socket_count];
-    struct ww_netaddr bound;
     *s = (struct boot_socket){
         .user.datagram = boot_datagram, .boot = b, .bind = {.family = family, .port = port}};
-    struct ww_udp_conf conf = {.bind = s->bind,
-        .share = port != 0,
-        .multicast_loop = true,
-        .multicast_ttl = 1,
-        .datagram_max = WW_BOOT_DATAGRAM_MAX};
-    WW_TRY(b->env->ops->udp_open(b->env, &conf, &s->user, &bound));
+    WW_TRY(socket_bind(b, s));
     b->socket_count++;
     *ret_socket = s;
     return 0;
@@ -322,8 +360,10 @@ void ww_boot_free(struct ww_boot *b)
     if (b->freed)
         *b->freed = true;
     b->env->ops->timer_cancel(b->env, &b->timer);
-    for (size_t i = 0; i < b->socket_count; i++)
-        b->env->ops->udp_close(b->env, b->sockets[i].user.udp);
+    for (size_t i = 0; i < b->socket_count; i++) {
+        if (b->sockets[i].user.udp)
+            b->env->ops->udp_close(b->env, b->sockets[i].user.udp);
+    }
     ww_boot_core_free(b->core);
     ww_free(b);
 }

@@ -38,7 +38,8 @@ struct ww_rpc_call;    /* a call that we answer */
 struct ww_rpc_limits {
     uint64_t message_bytes;   /* one message, either way; 64 MiB. In: abort. Out: the one call fails */
     uint64_t traversal_words; /* reading one message; 8 Mi words */
-    uint64_t inbound_bytes; /* parameters of unanswered calls; 64 MiB: later calls wait; twice that: abort */
+    uint64_t inbound_bytes;   /* parameters of unanswered calls; 64 MiB: ww_rpc_conn_want_read says no; twice
+                                 that: abort */
     uint64_t
         outbound_bytes;     /* written but not pulled; 64 MiB: new calls fail overloaded; twice that: abort */
     uint32_t segments;      /* of a message; 512 */
@@ -219,7 +220,8 @@ WW_API void ww_rpc_request_free(struct ww_rpc_request *request);
  * results are there. */
 WW_API WW_MUST_USE ww_err ww_rpc_request_pipeline(
     struct ww_rpc_request *request, const uint16_t *path, size_t path_len, struct ww_cap **ret_cap);
-/* WW_EAGAIN before the outcome; 0; the exception's kind as an error; or what reading malformed results found. */
+/* WW_EAGAIN before the outcome; 0; the exception's kind as an error; or what reading malformed results found.
+ */
 WW_API ww_err ww_rpc_request_status(const struct ww_rpc_request *request);
 /* The exception's text, "" when there is none. Valid as long as the request. */
 WW_API const char *ww_rpc_request_reason(const struct ww_rpc_request *request);

@@ -154,6 +154,14 @@ void ww_rpc_call_drop_params(struct ww_rpc_call *call)
     ww_rpc_answer_uncharge(call);
 }
 
+/* An exception takes the place of results that were begun. */
+void ww_rpc_results_drop(struct ww_rpc_call *call)
+{
+    if (call->results_built)
+        msg_recycle(&call->results);
+    call->results_built = call->has_results = false;
+}
+
 static void fail_task(struct ww_rpc_task *task)
 {
     struct ww_rpc_call *call = WW_CONTAINER_OF(task, struct ww_rpc_call, task);
@@ -301,7 +309,7 @@ void ww_rpc_call_fail_now(struct ww_rpc_call *call, struct ww_rpc_exc *exc)
 {
     ww_rpc_exc_unref(call->exc);
     call->exc = exc;
-    call->has_results = false;
+    ww_rpc_results_drop(call);
     ww_rpc_call_complete(call);
 }
 

@@ -359,6 +359,7 @@ struct ww_rpc_call *ww_rpc_call_outcome(struct ww_rpc_call *call);
 struct ww_sb ww_rpc_call_header(struct ww_msg *m, uint64_t iface, uint16_t method, struct ww_pb *ret_params);
 WW_MUST_USE ww_err ww_rpc_params_begin(struct ww_rpc_call *call, uint32_t words);
 void ww_rpc_results_begin(struct ww_rpc_call *call, uint32_t words);
+void ww_rpc_results_drop(struct ww_rpc_call *call);
 struct ww_pr ww_rpc_params_reader(struct ww_rpc_call *call);
 struct ww_pr ww_rpc_results_reader(struct ww_rpc_call *call);
 

@@ -5,7 +5,8 @@
 
 enum {
     WINDOW_MIN = 64 * 1024,
-    WINDOW_MAX = 1 << 30,
+    WINDOW_MAX =
+        16 << 20, /* a callee that holds so much for a slow object must not reach its own limit of 64 MiB */
     BREAK_WINDOWS = 8,  /* a sender that ignores WAIT this long is broken off */
     PLATEAU_ROUNDS = 3, /* without growth: the start is over */
 };
@@ -18,6 +19,8 @@ struct ww_rpc_stream_impl {
     bool waiting, finishing, adaptive, startup, measured, queued;
     uint32_t plateau;
     uint64_t message_max;
+    uint64_t unheeded; /* sent while it should have waited; not counted from what is under way, for windows
+                          shrink */
     uint64_t delivered, rtt_min_ns;
     uint64_t round_at;     /* the round ends with the first call sent after so much was delivered */
     uint64_t round_window; /* at its beginning */
@@ -115,7 +118,8 @@ ww_err ww_rpc_stream_send_take(struct ww_rpc_stream *stream, struct ww_rpc_reque
     uint64_t bytes = ww_msg_frame_bytes(&call->params);
     if (bytes > impl->message_max)
         impl->message_max = bytes;
-    if (stream->in_flight_bytes > BREAK_WINDOWS * stream->window_bytes + impl->message_max)
+    impl->unheeded = is_ready(impl) ? 0 : impl->unheeded + bytes;
+    if (impl->unheeded > BREAK_WINDOWS * stream->window_bytes)
         stream_break(stream, WW_EOVERLOADED, "the stream's window was ignored");
     if (stream->err < 0) {
         ww_rpc_request_free(request);
@@ -128,7 +132,7 @@ ww_err ww_rpc_stream_send_take(struct ww_rpc_stream *stream, struct ww_rpc_reque
     call->stream_sent_ns = impl->vat->now_ns;
     call->stream_delivered = impl->delivered;
     call->stream_window = stream->window_bytes;
-    call->stream_full = !is_ready(impl);
+    call->stream_full = stream->in_flight_bytes >= stream->window_bytes;
     impl->refs++;
     ww_rpc_enter(impl->vat);
     call->sink = SINK_STREAM;

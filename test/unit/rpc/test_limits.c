@@ -1,0 +1,424 @@
+/* What a peer may make us hold, what we may pile up ourselves, and streams. */
+#include "raw.h"
+
+static struct raw r;
+static struct pair p;
+static int live;
+
+static int raw_up(void **state)
+{
+    WW_UNUSED(state);
+    raw_init(&r);
+    return 0;
+}
+
+static int raw_down(void **state)
+{
+    WW_UNUSED(state);
+    raw_fini(&r);
+    return 0;
+}
+
+static struct object *far;
+
+static struct ww_cap *make_object(struct ww_rpc_vat *vat)
+{
+    return object_new(vat, &live, &far);
+}
+
+static int pair_up(void **state)
+{
+    WW_UNUSED(state);
+    pair_init(&p, make_object, false);
+    return 0;
+}
+
+static int pair_down(void **state)
+{
+    WW_UNUSED(state);
+    pair_fini(&p);
+    assert_int_equal(live, 0);
+    return 0;
+}
+
+/* ---- against a peer */
+
+static void have_object(void)
+{
+    raw_bootstrap(&r, 0);
+    expect_results(&r, 0, 0);
+    raw_finish(&r, 0, false);
+}
+
+static void too_many_answers(void **state)
+{
+    WW_UNUSED(state);
+    have_object();
+    r.s.vat->limits.answers = 10;
+    for (uint32_t i = 1; i <= 10; i++) {
+        r.object->later = NULL;
+        raw_call(&r, i, PROMISED(1, 0), M_ECHO, 0, NO_DESC); /* each fails, and none is finished */
+    }
+    assert_true(ww_rpc_conn_is_open(r.s.conn));
+    assert_int_equal(r.s.conn->answers.live, 10);
+    raw_call(&r, 11, IMPORTED(0), M_ECHO, 0, NO_DESC);
+    for (uint32_t i = 1; i <= 10; i++)
+        expect_exception(&r, i, WW_KIND_FAILED);
+    raw_aborted(&r, WW_ELIMIT);
+}
+
+static void too_many_imports(void **state)
+{
+    WW_UNUSED(state);
+    have_object();
+    r.s.vat->limits.imports = 1;
+    raw_call(&r, 1, IMPORTED(0), M_KEEP, 0, (struct desc){WW_RPC_DESC_SENDER_HOSTED, 70000});
+    expect_results(&r, 1, 0);
+    raw_call(&r, 2, IMPORTED(0), M_KEEP, 0, (struct desc){WW_RPC_DESC_SENDER_HOSTED, 2});
+    raw_aborted(&r, WW_ELIMIT);
+}
+
+static void budget_of_questions(void **state)
+{
+    WW_UNUSED(state);
+    have_object();
+    r.s.budget.max[WW_RES_QUESTIONS] = 1;
+    raw_call(&r, 1, IMPORTED(0), M_LATER, 0, NO_DESC);
+    raw_silent(&r);
+    raw_call(&r, 2, IMPORTED(0), M_ECHO, 0, NO_DESC);
+    expect_exception(&r, 2, WW_KIND_OVERLOADED); /* an answer, not the end */
+    raw_finish(&r, 2, true);
+    object_go(r.object);
+    expect_results(&r, 1, 1);
+    raw_call(&r, 3, IMPORTED(0), M_ECHO, 4, NO_DESC);
+    expect_results(&r, 3, 4);
+}
+
+static void budget_of_exports(void **state)
+{
+    WW_UNUSED(state);
+    have_object();
+    r.s.budget.max[WW_RES_EXPORTS] = 1;
+    raw_call(&r, 1, IMPORTED(0), M_NEW, 0, NO_DESC);
+    expect_exception(&r, 1, WW_KIND_OVERLOADED);
+    assert_int_equal(r.live, 1);
+    assert_int_equal(r.s.conn->exports.live, 1);
+    raw_finish(&r, 1, true);
+}
+
+static void inbound_bytes(void **state)
+{
+    WW_UNUSED(state);
+    have_object();
+    r.s.vat->limits.inbound_bytes = 200;
+    objects_obey_cancel = true;
+    assert_true(ww_rpc_conn_want_read(r.s.conn));
+    raw_call(&r, 1, IMPORTED(0), M_LATER, 0, NO_DESC);
+    struct ww_rpc_call *first = r.object->later;
+    raw_call(&r, 2, PROMISED(1, 0), M_ECHO, 0, NO_DESC);
+    raw_silent(&r);
+    assert_false(ww_rpc_conn_want_read(r.s.conn));
+    raw_call(&r, 3, PROMISED(1, 0), M_ECHO, 0, NO_DESC);
+    raw_call(&r, 4, PROMISED(1, 0), M_ECHO, 0, NO_DESC);
+    WW_UNUSED(first);
+    raw_aborted(&r, WW_ELIMIT);
+}
+
+static void message_size(void **state)
+{
+    WW_UNUSED(state);
+    static const uint8_t huge[8] = {0, 0, 0, 0, 0xff, 0xff, 0xff, 0x0f}; /* 2 GiB announced, in 8 bytes */
+    ww_err err = ww_rpc_conn_feed(r.s.conn, ww_bytes(huge, sizeof huge));
+    assert_true(err < 0);
+    assert_int_equal(err, r.s.conn->close_err);
+    assert_false(ww_rpc_conn_is_open(r.s.conn));
+    raw_next(&r, WW_RPC_ABORT);
+}
+
+static void deep_transform(void **state)
+{
+    WW_UNUSED(state);
+    have_object();
+    struct ww_sb call = raw_begin(&r, WW_RPC_CALL, 3, 3);
+    ww_sb_set_u32(call, 0, 1);
+    struct ww_sb target = ww_pb_init_struct(ww_sb_ptr(call, 0), 1, 1);
+    ww_sb_set_u16(target, 2, 1);
+    struct ww_sb promised = ww_pb_init_struct(ww_sb_ptr(target, 0), 1, 1);
+    ww_pb_init_structs(ww_sb_ptr(promised, 0), 1, 0, 65);
+    raw_send(&r);
+    raw_aborted(&r, WW_ELIMIT);
+}
+
+static void wide_cap_table(void **state)
+{
+    WW_UNUSED(state);
+    have_object();
+    struct ww_sb call = raw_begin(&r, WW_RPC_CALL, 3, 3);
+    ww_sb_set_u32(call, 0, 1);
+    ww_pb_init_struct(ww_sb_ptr(call, 0), 1, 1);
+    r.s.vat->limits.cap_table = 100;
+    ww_pb_init_structs(ww_sb_ptr(ww_pb_init_struct(ww_sb_ptr(call, 1), 0, 2), 1), 1, 1, 101);
+    raw_send(&r);
+    raw_aborted(&r, WW_ELIMIT);
+}
+
+static void malformed_parameters(void **state)
+{
+    WW_UNUSED(state);
+    have_object();
+    struct ww_sb call = raw_begin(&r, WW_RPC_CALL, 3, 3);
+    ww_sb_set_u32(call, 0, 1);
+    ww_sb_set_u64(call, 1, TEST_IFACE);
+    ww_pb_init_struct(ww_sb_ptr(call, 0), 1, 1);
+    struct ww_sb payload = ww_pb_init_struct(ww_sb_ptr(call, 1), 0, 2);
+    ww_le64_store(ww_sb_ptr(payload, 0).at, UINT64_C(0x0001000100ffff00)); /* far outside the segment */
+    raw_send(&r);
+    expect_exception(&r, 1, WW_KIND_FAILED); /* the call's fault, not the connection's */
+    raw_finish(&r, 1, true);
+    raw_call(&r, 2, IMPORTED(0), M_ECHO, 6, NO_DESC);
+    expect_results(&r, 2, 6);
+}
+
+/* ---- against ourselves */
+
+static void queued_calls(void **state)
+{
+    WW_UNUSED(state);
+    struct ww_cap *promise;
+    p.a.vat->limits.queued_calls = 3;
+    assert_ok(ww_cap_new_promise(p.a.vat, &promise));
+    struct ww_rpc_request *q[5];
+    struct outcome o[5];
+    for (int i = 0; i < 5; i++) {
+        outcome_init(&o[i], NULL);
+        q[i] = call_send(promise, M_ECHO, 0, NULL, &o[i]);
+    }
+    pair_settle(&p);
+    assert_int_equal(o[2].count, 0);
+    assert_int_equal(o[3].status, WW_EOVERLOADED);
+    assert_int_equal(o[4].status, WW_EOVERLOADED);
+    ww_rpc_request_free(q[0]); /* leaves the queue */
+    q[0] = call_send(promise, M_ECHO, 0, NULL, &o[0]);
+    pair_settle(&p);
+    assert_int_equal(o[0].count, 0);
+    ww_cap_unref(promise);
+    pair_settle(&p);
+    for (int i = 0; i < 5; i++)
+        ww_rpc_request_free(q[i]);
+}
+
+static void outbound_and_questions(void **state)
+{
+    WW_UNUSED(state);
+    struct ww_cap *cap;
+    assert_ok(ww_rpc_conn_bootstrap(p.a.conn, &cap));
+    p.a.vat->limits.outbound_bytes = 500;
+    struct ww_rpc_request *q[10];
+    struct outcome o[10];
+    unsigned refused = 0;
+    for (int i = 0; i < 10; i++) {
+        outcome_init(&o[i], NULL);
+        q[i] = call_send(cap, M_ECHO, 0, NULL, &o[i]);
+    }
+    pair_settle(&p);
+    for (int i = 0; i < 10; i++) {
+        refused += o[i].status == WW_EOVERLOADED;
+        assert_true(o[i].status == 0 || o[i].status == WW_EOVERLOADED);
+        ww_rpc_request_free(q[i]);
+    }
+    assert_true(refused > 3 && refused < 10);
+    assert_true(ww_rpc_conn_is_open(p.a.conn));
+    ww_cap_unref(cap);
+    pair_settle(&p);
+    side_idle(&p.a);
+}
+
+static void large_messages(void **state)
+{
+    WW_UNUSED(state);
+    struct ww_cap *cap;
+    assert_ok(ww_rpc_conn_bootstrap(p.a.conn, &cap));
+    p.a.vat->limits.message_bytes = 300000;
+    for (int large = 0; large < 2; large++) {
+        struct outcome o;
+        outcome_init(&o, NULL);
+        struct ww_rpc_request *q;
+        assert_ok(ww_rpc_request_new(cap, TEST_IFACE, M_ECHO, 0, &q));
+        struct ww_sb params = ww_pb_init_struct(ww_rpc_request_params(q), 1, 2);
+        size_t size = large ? 400000 : 200000;
+        memset(ww_pb_init_data(ww_sb_ptr(params, 1), size), 7, size);
+        ww_rpc_request_send(q, &o.wait);
+        pair_settle(&p);
+        assert_int_equal(o.status, large ? WW_EOVERLOADED : 0); /* that call alone */
+        ww_rpc_request_free(q);
+    }
+    ww_cap_unref(cap);
+    pair_settle(&p);
+    side_idle(&p.a);
+}
+
+/* ---- streams */
+
+struct streaming {
+    struct ww_rpc_stream stream;
+    unsigned ready, drained;
+    ww_err err;
+};
+
+static void stream_ready(struct ww_rpc_stream *stream)
+{
+    WW_CONTAINER_OF(stream, struct streaming, stream)->ready++;
+}
+
+static void stream_drained(struct ww_rpc_stream *stream, ww_err err)
+{
+    struct streaming *s = WW_CONTAINER_OF(stream, struct streaming, stream);
+    s->drained++;
+    s->err = err;
+}
+
+static const struct ww_rpc_stream_ops stream_ops = {.ready = stream_ready, .drained = stream_drained};
+
+static ww_err push(struct streaming *s, struct ww_cap *to, uint64_t value, size_t bytes)
+{
+    struct ww_rpc_request *q;
+    assert_ok(ww_rpc_request_new(to, TEST_IFACE, M_STREAM, 3, &q));
+    struct ww_sb params = ww_pb_init_struct(ww_rpc_request_params(q), 1, 2);
+    ww_sb_set_u64(params, 0, value);
+    memset(ww_pb_init_data(ww_sb_ptr(params, 1), bytes), 1, bytes);
+    return ww_rpc_stream_send_take(&s->stream, q);
+}
+
+static void stream_order(void **state)
+{
+    WW_UNUSED(state);
+    struct ww_cap *cap;
+    assert_ok(ww_rpc_conn_bootstrap(p.a.conn, &cap));
+    far->hold = true;
+    struct streaming s = {0};
+    assert_ok(ww_rpc_stream_init(&s.stream, p.a.vat, &stream_ops, 1000));
+    unsigned sent = 0;
+    while (push(&s, cap, sent + 1, 64) == WW_RPC_STREAM_OK)
+        sent++;
+    sent++;
+    assert_true(sent > 3 && sent < 10);
+    struct outcome o;
+    outcome_init(&o, NULL);
+    struct ww_rpc_request *q = call_send(cap, M_COUNT, 0, NULL, &o); /* behind all of them */
+    pair_settle(&p);
+    assert_int_equal(far->seen_count, 1); /* one at a time */
+    assert_int_equal(o.count, 0);
+    for (unsigned i = 0; i < sent; i++) {
+        object_go(far);
+        pair_settle(&p);
+    }
+    assert_int_equal(far->seen_count, sent);
+    assert_int_equal(o.value, sent);
+    assert_int_equal(s.ready, 1);
+    ww_rpc_stream_finish(&s.stream);
+    pair_settle(&p);
+    assert_int_equal(s.drained, 1);
+    assert_int_equal(s.err, 0);
+    ww_rpc_stream_fini(&s.stream);
+    ww_rpc_request_free(q);
+    ww_cap_unref(cap);
+}
+
+static void stream_error(void **state)
+{
+    WW_UNUSED(state);
+    struct ww_cap *cap;
+    assert_ok(ww_rpc_conn_bootstrap(p.a.conn, &cap));
+    far->fail_at = 3;
+    struct streaming s = {0};
+    assert_ok(ww_rpc_stream_init(&s.stream, p.a.vat, &stream_ops, 100000));
+    for (uint64_t i = 1; i <= 5; i++)
+        assert_int_equal(push(&s, cap, i, 0), WW_RPC_STREAM_OK);
+    ww_rpc_stream_finish(&s.stream);
+    pair_settle(&p);
+    assert_int_equal(s.err, WW_EFAILED);
+    assert_string_equal(s.stream.reason, "stream failed at 3");
+    assert_int_equal(far->seen_count, 3); /* those behind it were never delivered */
+    assert_int_equal(push(&s, cap, 6, 0), WW_EFAILED);
+    struct outcome o;
+    outcome_init(&o, NULL);
+    struct ww_rpc_request *q = call_send(cap, M_COUNT, 0, NULL, &o);
+    pair_settle(&p);
+    assert_int_equal(o.status, WW_EFAILED);
+    assert_string_equal(o.reason, "stream failed at 3");
+    ww_rpc_stream_fini(&s.stream);
+    ww_rpc_request_free(q);
+    ww_cap_unref(cap);
+}
+
+static void stream_window_ignored(void **state)
+{
+    WW_UNUSED(state);
+    struct ww_cap *cap;
+    assert_ok(ww_rpc_conn_bootstrap(p.a.conn, &cap));
+    struct streaming s = {0};
+    assert_ok(ww_rpc_stream_init(&s.stream, p.a.vat, &stream_ops, 1000));
+    ww_err err = 0;
+    unsigned n = 0;
+    for (; err >= 0 && n < 1000; n++)
+        err = push(&s, cap, n, 64);
+    assert_int_equal(err, WW_EOVERLOADED);
+    assert_true(n < 100);
+    ww_rpc_stream_fini(&s.stream);
+    ww_cap_unref(cap);
+    pair_settle(&p); /* what was sent goes on without its sender */
+    assert_int_equal(far->seen_count, n - 1);
+}
+
+/* A link of 10 ms and as much bandwidth as the window allows: the window grows; then 1 message a millisecond:
+ * it falls. */
+static void stream_adapts(void **state)
+{
+    WW_UNUSED(state);
+    struct ww_cap *cap;
+    assert_ok(ww_rpc_conn_bootstrap(p.a.conn, &cap));
+    pair_settle(&p);
+    struct streaming s = {0};
+    assert_ok(ww_rpc_stream_init(&s.stream, p.a.vat, &stream_ops, 0));
+    uint64_t first = s.stream.window_bytes;
+    uint64_t value = 0;
+    for (int round = 0; round < 8; round++) {
+        while (push(&s, cap, ++value, 16 * 1024) == WW_RPC_STREAM_OK)
+            ;
+        p.now_ns += 10 * WW_NS_PER_MS;
+        pair_settle(&p);
+        assert_int_equal(s.stream.in_flight, 0);
+        assert_true(s.stream.window_bytes <= 16 << 20);
+    }
+    assert_true(s.stream.window_bytes >= 4 * first);
+    uint64_t high = s.stream.window_bytes;
+    far->hold = true; /* now each takes a millisecond, and the sender keeps the window full */
+    for (int i = 0; i < 4000 && s.stream.window_bytes >= high / 2; i++) {
+        while (s.stream.in_flight_bytes < s.stream.window_bytes)
+            assert_true(push(&s, cap, ++value, 16 * 1024) >= 0);
+        p.now_ns += WW_NS_PER_MS;
+        pair_settle(&p);
+        if (far->later)
+            object_go(far);
+        pair_settle(&p);
+    }
+    assert_true(s.stream.window_bytes < high);
+    assert_true(s.stream.window_bytes >= 64 * 1024);
+    while (far->later) {
+        object_go(far);
+        pair_settle(&p);
+    }
+    ww_rpc_stream_fini(&s.stream);
+    ww_cap_unref(cap);
+}
+
+int main(void)
+{
+#define R(name) cmocka_unit_test_setup_teardown(name, raw_up, raw_down)
+#define P(name) cmocka_unit_test_setup_teardown(name, pair_up, pair_down)
+    const struct CMUnitTest tests[] = {R(too_many_answers), R(too_many_imports), R(budget_of_questions),
+        R(budget_of_exports), R(inbound_bytes), R(message_size), R(deep_transform), R(wide_cap_table),
+        R(malformed_parameters), P(queued_calls), P(outbound_and_questions), P(large_messages),
+        P(stream_order), P(stream_error), P(stream_window_ignored), P(stream_adapts)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

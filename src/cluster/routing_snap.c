@@ -68,7 +68,8 @@ void atom_retire(struct ww_routing *t, uint32_t atom)
 struct ww_snapshot *ww_routing_snapshot(struct ww_routing *t)
 {
     struct ww_snapshot *last = newest(t);
-    if (last && !t->dirty)
+    /* The last one taken may be gone, and the newest that is left be older than the last change. */
+    if (last && !t->dirty && last->epoch + 1 == t->epoch)
         return ww_snapshot_ref(last);
     struct ww_snapshot *s = WW_NEW(struct ww_snapshot);
     if (!s)

@@ -513,6 +513,24 @@ static void test_snapshots_are_shared(void **state)
     ww_routing_free(t);
 }
 
+/* The newest snapshot may be given back while an older one is still read. */
+static void test_a_snapshot_is_of_now(void **state)
+{
+    struct ww_routing *t = table_new();
+    struct model_record r = record_of(1, 1, 1, 1000, "h");
+    assert_int_equal(upsert(t, 0, &r), WW_UPSERT_JOINED);
+    struct ww_snapshot *old = ww_routing_snapshot(t);
+    r = record_of(2, 2, 1, 1000, "h");
+    assert_int_equal(upsert(t, 0, &r), WW_UPSERT_JOINED);
+    ww_snapshot_unref(ww_routing_snapshot(t));
+    struct ww_snapshot *again = ww_routing_snapshot(t);
+    assert_int_equal(ww_snapshot_count(old), 1);
+    assert_int_equal(ww_snapshot_count(again), 2);
+    ww_snapshot_unref(old);
+    ww_snapshot_unref(again);
+    ww_routing_free(t);
+}
+
 struct witness {
     struct ww_routing_observer obs;
     unsigned joined, changed, renewed, left;
@@ -641,6 +659,7 @@ int main(void)
         cmocka_unit_test(test_against_model),
         cmocka_unit_test(test_many),
         cmocka_unit_test(test_snapshots_are_shared),
+        cmocka_unit_test(test_a_snapshot_is_of_now),
         cmocka_unit_test(test_observers),
         cmocka_unit_test(test_no_memory),
     };

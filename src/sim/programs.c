@@ -2,6 +2,16 @@
 
 #include "sim/beacon.h"
 #include "sim/gossip_program.h"
+#include "sim/node_program.h"
+
+static ww_err run_node(struct ww_scenario_conf *conf, struct ww_scenario_result *ret_result)
+{
+    struct ww_node_program node;
+    ww_node_program_init(&node, conf->nodes, conf->sim.seed);
+    ww_err err = ww_scenario_run(conf, &node.program, ret_result);
+    ww_node_program_fini(&node);
+    return err;
+}
 
 static ww_err run_gossip(struct ww_scenario_conf *conf, struct ww_scenario_result *ret_result)
 {
@@ -18,6 +28,7 @@ static ww_err run_beacon(struct ww_scenario_conf *conf, struct ww_scenario_resul
 }
 
 const struct ww_sim_program_entry ww_sim_programs[] = {
+    {"node", run_node},
     {"gossip", run_gossip},
     {"beacon", run_beacon},
     {NULL, NULL},

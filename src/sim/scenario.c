@@ -14,7 +14,9 @@ struct spell {
 struct member {
     struct ww_sim_node *node;
     struct ww_scenario_app *app; /* NULL: down */
-    struct spell away, asleep;   /* crash or power cut; pause */
+    struct spell away, asleep;   /* crash, power cut or leave; pause */
+    struct ww_sim_call left;     /* the end of leaving */
+    struct ww_scenario *scenario;
 };
 
 struct ww_scenario {
@@ -27,6 +29,7 @@ struct ww_scenario {
     struct spell weather, split; /* loss or delay; partition or one-way cut */
     struct member *members;
     bool *sides;
+    uint64_t disturbed_ns; /* when the last disturbance ended */
     ww_err start_err;
 };
 
@@ -63,6 +66,14 @@ struct ww_scenario_app *ww_scenario_app(struct ww_scenario *scenario, size_t ind
     return scenario->members[index].app;
 }
 
+uint64_t ww_scenario_calm_ns(const struct ww_scenario *s)
+{
+    bool disturbed = s->weather.end.armed || s->split.end.armed;
+    for (size_t i = 0; i < s->conf.nodes; i++)
+        disturbed = disturbed || s->members[i].asleep.end.armed;
+    return disturbed ? 0 : ww_sim_now(s->sim) - s->disturbed_ns;
+}
+
 /* ---- members ---- */
 
 static ww_err app_start(struct ww_scenario *s, struct member *m)
@@ -90,6 +101,14 @@ static size_t members_up(const struct ww_scenario *s)
     return up;
 }
 
+/* The program has had its time to say farewell: the process ends. */
+static void member_left(struct ww_sim_call *call)
+{
+    struct member *m = WW_CONTAINER_OF(call, struct member, left);
+    app_stop(m->scenario, m);
+    ww_sim_node_crash(m->node);
+}
+
 /* ---- the end of a fault ---- */
 
 static void member_return(struct ww_scenario *s, struct member *m)
@@ -101,10 +120,17 @@ static void member_return(struct ww_scenario *s, struct member *m)
         s->start_err = err;
 }
 
+static bool disturbs(enum ww_scenario_fault fault)
+{
+    return fault != WW_FAULT_CRASH && fault != WW_FAULT_POWER && fault != WW_FAULT_LEAVE;
+}
+
 static void spell_end(struct ww_sim_call *call)
 {
     struct spell *p = WW_CONTAINER_OF(call, struct spell, end);
     struct ww_scenario *s = p->scenario;
+    if (disturbs(p->fault))
+        s->disturbed_ns = ww_sim_now(s->sim);
     switch (p->fault) {
     case WW_FAULT_LOSS:
     case WW_FAULT_DELAY:
@@ -113,6 +139,13 @@ static void spell_end(struct ww_sim_call *call)
     case WW_FAULT_PARTITION:
     case WW_FAULT_ONE_WAY:
         ww_sim_heal(s->sim);
+        break;
+    case WW_FAULT_LEAVE:
+        if (s->members[p->node].left.armed) {
+            ww_sim_call_cancel(s->sim, &s->members[p->node].left);
+            member_left(&s->members[p->node].left);
+        }
+        member_return(s, &s->members[p->node]);
         break;
     case WW_FAULT_CRASH:
     case WW_FAULT_POWER:
@@ -191,6 +224,18 @@ static void stop_member(struct ww_scenario *s, enum ww_scenario_fault fault, siz
     app_stop(s, m);
 }
 
+static void leave_member(struct ww_scenario *s, size_t a)
+{
+    struct member *m = &s->members[a];
+    if (!s->program->leave || !m->app || members_up(s) < 2 || !spell_begin(s, &m->away, WW_FAULT_LEAVE, a))
+        return;
+    spell_finish(s, &m->asleep);
+    m->left.fire = member_left;
+    ww_sim_at(s->sim, &m->left, ww_sim_now(s->sim) + WW_SCENARIO_LEAVE_NS);
+    ww_sim_note(s->sim, m->node, "leaves");
+    s->program->leave(s->program, m->app);
+}
+
 static void fault_next(struct ww_sim_call *call)
 {
     struct ww_scenario *s = WW_CONTAINER_OF(call, struct ww_scenario, next_fault);
@@ -213,12 +258,17 @@ static void fault_next(struct ww_sim_call *call)
     case WW_FAULT_POWER:
         stop_member(s, fault, a);
         break;
+    case WW_FAULT_LEAVE:
+        leave_member(s, a);
+        break;
     case WW_FAULT_PAUSE:
-        if (s->members[a].app && spell_begin(s, &s->members[a].asleep, fault, a))
+        if (s->members[a].app && !s->members[a].away.end.armed &&
+            spell_begin(s, &s->members[a].asleep, fault, a))
             ww_sim_node_pause(s->members[a].node);
         break;
     default:
         ww_sim_tcp_reset(s->members[a].node, s->members[b].node);
+        s->disturbed_ns = ww_sim_now(s->sim);
         s->result->faults++;
         break;
     }
@@ -277,7 +327,9 @@ static void heal_all(struct ww_scenario *s)
 
 static ww_err course(struct ww_scenario *s)
 {
+    s->disturbed_ns = ww_sim_now(s->sim);
     for (size_t i = 0; i < s->conf.nodes; i++) {
+        s->members[i].scenario = s;
         WW_TRY(ww_sim_node_add(s->sim, "", 0, &s->members[i].node));
         WW_TRY(app_start(s, &s->members[i]));
     }

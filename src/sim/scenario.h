@@ -33,7 +33,11 @@ struct ww_scenario_program {
     /* As `safe`, but about the goal: WW_OK once every running app has reached it. */
     ww_err (*converged)(
         struct ww_scenario_program *program, struct ww_scenario *scenario, struct ww_diag *diag);
+    /* Begins to go in good order; `stop` comes WW_SCENARIO_LEAVE_NS later. NULL: the program cannot. */
+    void (*leave)(struct ww_scenario_program *program, struct ww_scenario_app *app);
 };
+
+#define WW_SCENARIO_LEAVE_NS (600 * WW_NS_PER_MS)
 
 enum ww_scenario_fault {
     WW_FAULT_LOSS,
@@ -44,6 +48,7 @@ enum ww_scenario_fault {
     WW_FAULT_POWER,
     WW_FAULT_PAUSE,
     WW_FAULT_RESET,
+    WW_FAULT_LEAVE, /* of programs that can */
     WW_FAULT_COUNT,
 };
 
@@ -77,6 +82,9 @@ ww_err ww_scenario_run(const struct ww_scenario_conf *conf, struct ww_scenario_p
 struct ww_sim *ww_scenario_sim(struct ww_scenario *scenario);
 size_t ww_scenario_node_count(const struct ww_scenario *scenario);
 struct ww_sim_node *ww_scenario_node(struct ww_scenario *scenario, size_t index);
+/* For how long the network and all running nodes have been in order: 0 while there is loss, delay, a cut, or
+ * a paused node. Nodes that crash, leave and start do not count. */
+uint64_t ww_scenario_calm_ns(const struct ww_scenario *scenario);
 /* NULL while the node is down. */
 struct ww_scenario_app *ww_scenario_app(struct ww_scenario *scenario, size_t index);
 

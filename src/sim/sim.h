@@ -73,6 +73,7 @@ WW_MUST_USE ww_err ww_sim_node_add(
  * ww_sim_free, so that the old life's objects can be taken down: no event comes from it, and writes to it
  * fail. */
 struct ww_env *ww_sim_node_env(struct ww_sim_node *node);
+struct ww_sim *ww_sim_node_world(const struct ww_sim_node *node);
 const char *ww_sim_node_name(const struct ww_sim_node *node);
 uint32_t ww_sim_node_index(const struct ww_sim_node *node); /* 0, 1, ... in order of ww_sim_node_add */
 /* On `eth0`, port 0. */

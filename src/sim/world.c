@@ -325,6 +325,11 @@ struct ww_env *ww_sim_node_env(struct ww_sim_node *node)
     return &node->host->env;
 }
 
+struct ww_sim *ww_sim_node_world(const struct ww_sim_node *node)
+{
+    return node->sim;
+}
+
 const char *ww_sim_node_name(const struct ww_sim_node *node)
 {
     return node->name;

@@ -71,7 +71,8 @@ struct ww_record {
     uint32_t slot; /* names the record within one snapshot */
     uint32_t meta_count;
     const uint32_t *meta_atoms;
-    const struct ww_routing *table;
+    const struct ww_routing *table; /* NULL: a record that no table holds, to match it with a query */
+    const struct ww_bytes *meta;    /* its metadata, only then */
 };
 
 enum ww_upsert {

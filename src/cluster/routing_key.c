@@ -232,8 +232,22 @@ static int bound_cmp(const struct ww_scan *scan, const struct ww_record *r, bool
     return p.base.word == word ? cmp_text(&p.base, r->slot) : (p.base.word < word ? -1 : 1);
 }
 
+/* The same for a record without a table: its key is written out. */
+static bool loose_covers(const struct ww_scan *scan, const struct ww_record *r)
+{
+    char text[ID_TEXT_MAX];
+    if (scan->index == WW_INDEX_ID)
+        return bounds_hold(&scan->lo, &scan->hi, id_text(r->peer, text));
+    uint8_t server[8];
+    ww_be64_store(server, r->server);
+    ww_hex_encode(ww_bytes(server, sizeof server), text);
+    return bounds_hold(&scan->lo, &scan->hi, ww_bytes(text, 16));
+}
+
 bool ww_scan_covers(const struct ww_scan *scan, const struct ww_record *r)
 {
+    if (scan->index <= WW_INDEX_SERVER && !r->table)
+        return loose_covers(scan, r);
     if (scan->index <= WW_INDEX_SERVER)
         return (scan->lo.kind == WW_BOUND_NONE || bound_cmp(scan, r, false) < 0) &&
             (scan->hi.kind == WW_BOUND_NONE || bound_cmp(scan, r, true) > 0);

@@ -174,6 +174,8 @@ void ww_snapshot_record(const struct ww_snapshot *s, uint32_t slot, struct ww_re
 struct ww_bytes ww_record_meta(const struct ww_record *r, size_t index)
 {
     WW_ASSERT(index < r->meta_count);
+    if (!r->table)
+        return r->meta[index];
     return atom_text(atom_at(r->table, r->meta_atoms[index]));
 }
 

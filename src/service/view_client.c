@@ -28,17 +28,19 @@ static ww_err apply(struct ww_view_ask *ask, const struct ww_view_row *row, uint
     return ww_routing_upsert(ask->table, ww_env_now(ask->env), &in);
 }
 
-/* Whether the row is what was asked for. A table of one record is the judge. */
-static bool fits(struct ww_view_ask *ask, const struct ww_view_row *row)
+/* Whether the row is what was asked for. */
+static bool fits(const struct ww_view_ask *ask, const struct ww_view_row *row)
 {
-    struct ww_record record;
+    const struct ww_record record = {
+        .peer = row->peer,
+        .host = row->host,
+        .server = row->server,
+        .meta_count = (uint32_t)row->meta_count,
+        .meta = row->meta,
+    };
     if (ask->query->projection != WW_PROJECT_ALL)
-        return true; /* fields that the filter needs may not be there */
-    if (apply(ask, row, ++ask->checked) < 0 || ww_routing_get(ask->table, row->peer, &record) < 0)
-        return false;
-    bool good = ww_query_matches(ask->query, &record);
-    ww_ignore(ww_routing_leave(ask->table, ww_env_now(ask->env), row->peer, row->server, ++ask->checked));
-    return good;
+        return true; /* fields that the filter needs may be missing */
+    return row->peer.len > 0 && row->peer.len <= WW_ROUTING_PEER_MAX && ww_query_matches(ask->query, &record);
 }
 
 static void give(struct ww_view_ask *ask, const struct ww_view_row *row)
@@ -278,6 +280,7 @@ static ww_err start_iter(struct ww_view_ask *ask)
     ww_rpc_request_free(ask->request);
     ask->request = NULL;
     ask->iterating = true;
+    WW_TRY(table_new(ask));
     WW_TRY(receiver_new(ask, ROLE_HANDLER, &handler));
     ww_err err = ww_View_iter_request(ask->view, &ask->request, &params);
     if (err == 0) {
@@ -323,14 +326,12 @@ static void done(struct ww_rpc_wait *wait, struct ww_rpc_request *request)
     end(ask, 0, "");
 }
 
-static ww_err ask_init(struct ww_view_ask *ask, struct ww_env *env, struct ww_rpc_vat *vat,
-    struct ww_cap *view, const struct ww_query *query)
+static void ask_init(struct ww_view_ask *ask, struct ww_env *env, struct ww_rpc_vat *vat, struct ww_cap *view,
+    const struct ww_query *query)
 {
     const struct ww_view_ask_ops *ops = ask->ops;
     *ask = (struct ww_view_ask){.ops = ops, .env = env, .vat = vat, .query = query, .wait = {done}};
-    WW_TRY(table_new(ask));
     ask->view = ww_cap_ref(view);
-    return 0;
 }
 
 static ww_err start_query(struct ww_view_ask *ask)
@@ -367,9 +368,8 @@ static ww_err start_watch(struct ww_view_ask *ask)
 ww_err ww_view_ask_query(struct ww_view_ask *ask, struct ww_env *env, struct ww_rpc_vat *vat,
     struct ww_cap *view, const struct ww_query *query)
 {
-    ww_err err = ask_init(ask, env, vat, view, query);
-    if (err == 0)
-        err = start_query(ask);
+    ask_init(ask, env, vat, view, query);
+    ww_err err = start_query(ask);
     if (err < 0)
         ww_view_ask_stop(ask);
     return err;
@@ -378,9 +378,8 @@ ww_err ww_view_ask_query(struct ww_view_ask *ask, struct ww_env *env, struct ww_
 ww_err ww_view_ask_watch(struct ww_view_ask *ask, struct ww_env *env, struct ww_rpc_vat *vat,
     struct ww_cap *view, const struct ww_query *query)
 {
-    ww_err err = ask_init(ask, env, vat, view, query);
-    if (err == 0)
-        err = start_watch(ask);
+    ask_init(ask, env, vat, view, query);
+    ww_err err = start_watch(ask);
     if (err < 0)
         ww_view_ask_stop(ask);
     return err;

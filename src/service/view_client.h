@@ -47,8 +47,7 @@ struct ww_view_ask {
     struct ww_rpc_request *request;
     struct ww_rpc_wait wait;
     struct ww_view_receiver *receiver; /* what the node calls; lives on until the node lets go */
-    struct ww_routing *table;          /* iter: all records; else: one at a time, to check it */
-    uint64_t checked;
+    struct ww_routing *table;          /* iter: what has come so far */
     bool *stopped; /* set while rows are given from here: whether a callback has stopped us */
     bool standing, iterating;
 };

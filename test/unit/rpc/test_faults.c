@@ -137,7 +137,7 @@ static bool move_one(struct side *from, struct side *to)
 
 static bool turn(struct scene *s)
 {
-    bool more = ww_rpc_vat_run(s->p.a.vat, 1, 0) | ww_rpc_vat_run(s->p.b.vat, 1, 0);
+    bool more = (int)ww_rpc_vat_run(s->p.a.vat, 1, 0) | (int)ww_rpc_vat_run(s->p.b.vat, 1, 0);
     more |= move_one(&s->p.a, &s->p.b) || move_one(&s->p.b, &s->p.a);
     if (ww_rpc_conn_is_open(s->p.a.conn))
         side_check(&s->p.a);
@@ -222,8 +222,8 @@ static void torn(bool packed)
             act_three(&s);
         bool moved = true;
         for (size_t n = 1; moved; n = n % 7 + 1) { /* pieces of 1 to 7 bytes */
-            moved = ww_rpc_vat_run(s.p.a.vat, 1, 0) | ww_rpc_vat_run(s.p.b.vat, 1, 0);
-            moved |= pair_move(&s.p, &s.p.a, &s.p.b, n) | pair_move(&s.p, &s.p.b, &s.p.a, n);
+            moved = (int)ww_rpc_vat_run(s.p.a.vat, 1, 0) | (int)ww_rpc_vat_run(s.p.b.vat, 1, 0);
+            moved |= (int)pair_move(&s.p, &s.p.a, &s.p.b, n) | (int)pair_move(&s.p, &s.p.b, &s.p.a, n);
         }
     }
     check_outcomes(&s, true);

@@ -3,9 +3,9 @@
  *
  * Ownership: the swarm borrows env, key pair and everything registered with it (handlers, subscribers,
  * operations), which must outlive their registration; it owns connections and streams. ww_swarm_free closes
- * all of them: bound stream users get `closed(WW_ECLOSED)`, running operations get `done(WW_ECANCELED)`, both
- * from inside ww_swarm_free (the one exception to "callbacks come from the loop"). Do not free a swarm from
- * inside one of its own callbacks.
+ * all of them: bound stream users get `closed(WW_ECLOSED)`, running operations get `done(WW_ECANCELED)`,
+ * subscribers are not told, both from inside ww_swarm_free (the one exception to "callbacks come from the
+ * loop"). Do not free a swarm from inside one of its own callbacks.
  *
  * Operations (dial, open, ping) are structs that the caller embeds. When the submitting call returns WW_OK,
  * `done` comes exactly once, later, from the loop, unless the operation is canceled first. When it returns an
@@ -39,17 +39,18 @@ struct ww_swarm_limits {
     uint32_t streams_out_per_conn;  /* open outbound streams (500: some stacks drop a connection at 512) */
     uint32_t streams_in;            /* inbound streams, whole node (8192) */
     uint32_t negotiations_per_conn; /* inbound streams without a protocol yet (128) */
-    uint64_t conn_bytes;            /* memory that one connection's peer can make us hold (32 MiB) */
-    uint64_t peer_bytes;            /* the same for all connections of a peer (64 MiB) */
-    uint64_t total_bytes;           /* the same for the node (1 GiB) */
-    uint64_t window_bytes_max;      /* receive window that a stream may grow to (16 MiB) */
-    uint64_t handshake_timeout_ns;  /* from accept or connect to usable (10 s) */
-    uint64_t negotiate_timeout_ns;  /* for a stream's protocol (10 s) */
-    uint64_t dial_timeout_ns;       /* a dial that names none (15 s) */
-    uint64_t connect_timeout_ns;    /* one address (5 s) */
-    uint64_t keepalive_ns;          /* ping on a silent connection (15 s) */
-    uint32_t dials_parallel;        /* addresses of one peer tried at once (4) */
-    uint32_t dials_total;           /* socket connects in progress, whole node (160) */
+    uint64_t conn_bytes; /* memory that one connection's peer can make us hold, promised windows included (128
+                            MiB) */
+    uint64_t peer_bytes; /* the same for all connections of a peer (256 MiB) */
+    uint64_t total_bytes;          /* the same for the node (4 GiB) */
+    uint64_t window_bytes_max;     /* receive window that a stream may grow to (16 MiB) */
+    uint64_t handshake_timeout_ns; /* from accept or connect to usable (10 s) */
+    uint64_t negotiate_timeout_ns; /* for a stream's protocol (10 s) */
+    uint64_t dial_timeout_ns;      /* a dial that names none (15 s) */
+    uint64_t connect_timeout_ns;   /* one address (5 s) */
+    uint64_t keepalive_ns;         /* ping on a silent connection (15 s) */
+    uint32_t dials_parallel;       /* addresses of one peer tried at once (4) */
+    uint32_t dials_total;          /* socket connects in progress, whole node (160) */
 };
 
 /* Optional say in who may connect. Any function may be NULL: allowed. */

@@ -3,9 +3,9 @@
  *
  * Ownership: the swarm borrows env, key pair and everything registered with it (handlers, subscribers,
  * operations), which must outlive their registration; it owns connections and streams. ww_swarm_free closes
- * all of them: bound stream users get `closed(WW_ECLOSED)`, running operations get `done(WW_ECANCELED)`,
- * subscribers are not told, both from inside ww_swarm_free (the one exception to "callbacks come from the
- * loop"). Do not free a swarm from inside one of its own callbacks.
+ * all of them: bound stream users get `closed(WW_ECLOSED)` and running operations `done(WW_ECANCELED)`, both
+ * from inside ww_swarm_free (the one exception to "callbacks come from the loop"); subscribers are not told.
+ * Do not free a swarm from inside one of its own callbacks.
  *
  * Operations (dial, open, ping) are structs that the caller embeds. When the submitting call returns WW_OK,
  * `done` comes exactly once, later, from the loop, unless the operation is canceled first. When it returns an

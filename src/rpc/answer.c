@@ -12,13 +12,22 @@ void ww_rpc_answer_uncharge(struct ww_rpc_call *call)
     call->a.bytes = 0;
 }
 
-void ww_rpc_answer_remove(struct ww_rpc_call *call)
+void ww_rpc_answer_settle(struct ww_rpc_call *call)
 {
     struct ww_rpc_conn *conn = call->a.conn;
     ww_rpc_answer_uncharge(call);
     if (call->a.charged)
         ww_budget_release(conn->budget, WW_RES_QUESTIONS, 1);
+    ww_budget_release(conn->budget, WW_RES_BYTES, call->a.held);
+    conn->held_bytes -= call->a.held;
+    call->a.held = 0;
     call->a.charged = false;
+}
+
+void ww_rpc_answer_remove(struct ww_rpc_call *call)
+{
+    struct ww_rpc_conn *conn = call->a.conn;
+    ww_rpc_answer_settle(call);
     ww_rpc_idmap_remove(&conn->answers, call->a.id);
     call->a.conn = NULL;
     ww_rpc_ids_free(&call->a.exports);
@@ -66,8 +75,14 @@ static ww_err results_send(struct ww_rpc_call *call, struct ww_rpc_conn *conn)
     ww_err err = ww_msg_err(m);
     if (err == 0 && ww_msg_frame_bytes(m) > conn->vat->limits.message_bytes)
         err = WW_ELIMIT;
+    uint64_t held = m->cap_count ? ww_msg_frame_bytes(m) : 0; /* until the peer says Finish */
     if (err == 0)
+        err = ww_budget_charge(conn->budget, WW_RES_BYTES, held);
+    if (err == 0) {
+        call->a.held = held;
+        conn->held_bytes += held;
         err = ww_rpc_out_msg(conn, m);
+    }
     if (err < 0) {
         conn->broken_exports.count = 0;
         ww_rpc_exports_release(conn, ids);

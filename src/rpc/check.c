@@ -4,7 +4,7 @@
 struct check {
     const struct ww_rpc_conn *conn;
     const char *fault;
-    uint64_t inbound, charged_answers;
+    uint64_t inbound, held, charged_answers;
 };
 
 static void note(struct check *c, bool ok, const char *fault)
@@ -39,6 +39,7 @@ static void answer_check(void *ctx, uint64_t key, void *value)
     note(c, call->refs > 0, "2: answer without a reference");
     note(c, !call->a.returned || call->state == CALL_DONE, "2: Return before the outcome");
     c->inbound += call->a.bytes;
+    c->held += call->a.held;
     c->charged_answers += call->a.charged;
 }
 
@@ -96,11 +97,15 @@ ww_err ww_rpc_conn_check(const struct ww_rpc_conn *conn, struct ww_diag *diag)
     ww_rpc_idmap_each(&conn->imports, import_check, &c);
     embargoes_check(&c);
     note(&c, c.inbound == conn->inbound_bytes, "5: inbound bytes");
+    note(&c, c.held == conn->held_bytes, "5: bytes of results");
     const struct ww_budget *b = conn->budget;
     if (b && !b->parent) { /* a budget of this connection alone can be compared exactly */
         note(&c, b->used[WW_RES_QUESTIONS] == c.charged_answers, "5: questions charged");
         note(&c, b->used[WW_RES_EXPORTS] == conn->exports.live, "5: exports charged");
-        uint64_t bytes = sizeof *conn + conn->in_charged + conn->out_bytes + conn->inbound_bytes;
+        uint64_t bytes =
+            sizeof *conn + conn->in_charged + conn->out_bytes + conn->inbound_bytes + conn->held_bytes;
+        bytes +=
+            conn->imports.live * sizeof(struct ww_cap) + conn->echo_count * sizeof(struct ww_rpc_request);
         note(&c, b->used[WW_RES_BYTES] == bytes, "5: bytes charged");
     }
     note(&c, conn->vat->depth == 0, "checked inside a call");

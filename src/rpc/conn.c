@@ -88,6 +88,7 @@ static void embargoes_fail(struct ww_rpc_conn *conn)
         ww_list_remove(&echo->cancel_task.node);
         echo->a.conn = NULL;
     }
+    ww_budget_release(conn->budget, WW_RES_BYTES, conn->echo_count * sizeof(struct ww_rpc_request));
     conn->echo_count = 0;
 }
 
@@ -115,13 +116,10 @@ static void exports_drop(struct ww_rpc_conn *conn)
 
 static void answer_drop(void *ctx, uint64_t key, void *value)
 {
-    struct ww_rpc_conn *conn = ctx;
     struct ww_rpc_call *call = value;
+    WW_UNUSED(ctx);
     WW_UNUSED(key);
-    ww_rpc_answer_uncharge(call);
-    if (call->a.charged)
-        ww_budget_release(conn->budget, WW_RES_QUESTIONS, 1);
-    call->a.charged = false;
+    ww_rpc_answer_settle(call);
     call->a.conn = NULL;
     if (call->sink == SINK_ANSWER)
         call->sink = SINK_NONE;
@@ -132,6 +130,7 @@ static void answer_drop(void *ctx, uint64_t key, void *value)
 static void teardown(struct ww_rpc_conn *conn)
 {
     ww_rpc_idmap_each(&conn->imports, import_break, conn);
+    ww_budget_release(conn->budget, WW_RES_BYTES, conn->imports.live * sizeof(struct ww_cap));
     ww_rpc_idmap_fini(&conn->imports);
     questions_fail(conn);
     embargoes_fail(conn);

@@ -43,9 +43,12 @@ static ww_err echo_enqueue(struct ww_rpc_conn *conn, uint32_t id, struct ww_cap 
 {
     if (conn->echo_count >= conn->vat->limits.embargoes)
         return WW_ELIMIT;
+    WW_TRY(ww_budget_charge(conn->budget, WW_RES_BYTES, sizeof(struct ww_rpc_request)));
     struct ww_rpc_call *echo = ww_rpc_call_alloc(conn->vat);
-    if (!echo)
+    if (!echo) {
+        ww_budget_release(conn->budget, WW_RES_BYTES, sizeof(struct ww_rpc_request));
         return WW_ENOMEM;
+    }
     echo->sink = SINK_DISEMBARGO;
     echo->state = CALL_QUEUED;
     echo->queued_in = p;
@@ -74,8 +77,10 @@ ww_err ww_rpc_disembargo_target(struct ww_rpc_conn *conn, uint32_t embargo_id, s
 
 void ww_rpc_disembargo_free(struct ww_rpc_call *echo)
 {
-    if (echo->a.conn)
+    if (echo->a.conn) {
         echo->a.conn->echo_count--;
+        ww_budget_release(echo->a.conn->budget, WW_RES_BYTES, sizeof(struct ww_rpc_request));
+    }
     echo->a.conn = NULL;
     ww_list_remove(&echo->cancel_task.node);
     ww_rpc_call_unref(echo);

@@ -230,6 +230,7 @@ struct ww_rpc_call {
         uint32_t id;
         bool returned, finished, charged;
         uint64_t bytes; /* of parameters still held, charged */
+        uint64_t held;  /* of results kept for the peer's Finish, charged */
         struct ww_rpc_ids exports;
     } a;
     uint32_t disembargo; /* SINK_DISEMBARGO: the id; a.conn says where */
@@ -282,7 +283,7 @@ struct ww_rpc_conn {
     struct ww_rpc_chunk *out_first, *out_last, *out_spare;
     struct ww_list echoes; /* Disembargoes to answer later, by cancel_task.node */
     uint32_t echo_count;
-    uint64_t out_bytes, inbound_bytes;
+    uint64_t out_bytes, inbound_bytes, held_bytes;
     uint64_t calls_out, calls_in;
     struct ww_rpc_ids broken_exports; /* to be resolved to an exception behind the message that names them */
     struct ww_list free_exports;
@@ -426,6 +427,8 @@ void ww_rpc_question_check(struct ww_rpc_call *call);
 void ww_rpc_answer_return(struct ww_rpc_call *call);
 void ww_rpc_answer_remove(struct ww_rpc_call *call);
 void ww_rpc_answer_uncharge(struct ww_rpc_call *call);
+/* All that the answer was charged with. */
+void ww_rpc_answer_settle(struct ww_rpc_call *call);
 
 /* embargo.c */
 /* The first half of an embargo on `p`, whose calls went over `conn`: returns the promise to lead `p` to. */

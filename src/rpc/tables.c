@@ -169,12 +169,12 @@ static ww_err import_new(struct ww_rpc_conn *conn, uint32_t id, bool promise, st
 {
     if (conn->imports.live >= conn->vat->limits.imports)
         return WW_ELIMIT;
+    WW_TRY(ww_budget_charge(conn->budget, WW_RES_BYTES, sizeof(struct ww_cap)));
     struct ww_cap *raw = ww_rpc_cap_alloc(conn->vat, CAP_IMPORT);
-    if (!raw)
-        return WW_ENOMEM;
-    ww_err err = ww_rpc_idmap_put(&conn->imports, id, raw);
+    ww_err err = raw ? ww_rpc_idmap_put(&conn->imports, id, raw) : WW_ENOMEM;
     if (err < 0) {
-        ww_cap_unref(raw); /* its count is 0: nothing will be released */
+        ww_budget_release(conn->budget, WW_RES_BYTES, sizeof(struct ww_cap));
+        ww_cap_unref(raw); /* without a connection: nothing will be released */
         return err;
     }
     raw->import.conn = conn;
@@ -230,6 +230,7 @@ void ww_rpc_import_destroy(struct ww_cap *cap)
     if (!conn)
         return;
     ww_rpc_idmap_remove(&conn->imports, cap->import.id);
+    ww_budget_release(conn->budget, WW_RES_BYTES, sizeof(struct ww_cap));
     cap->import.conn = NULL;
     if (!conn->open)
         return;

@@ -50,6 +50,15 @@ static void vat_run(struct ww_task *task)
     bool more = ww_rpc_vat_run(vat->rpc, ww_env_now(vat->env), EVENTS_PER_TURN);
     for (struct ww_list *node; (node = ww_list_pop_front(&vat->dirty));)
         link_flush(WW_LIST_ENTRY(node, struct ww_link, dirty));
+    WW_LIST_FOR_SAFE(it, &vat->paused)
+    {
+        struct ww_link *link = WW_LIST_ENTRY(it, struct ww_link, paused);
+        if (!ww_rpc_conn_want_read(link->conn))
+            continue;
+        ww_list_remove(&link->paused);
+        if (link->user.stream)
+            ww_stream_resume(link->user.stream);
+    }
     if (more)
         vat->env->ops->post(vat->env, &vat->task);
 }
@@ -59,6 +68,7 @@ ww_err ww_vat_init(struct ww_vat *vat, struct ww_env *env)
     *vat = (struct ww_vat){.env = env, .host = {vat_wake}};
     ww_task_init(&vat->task, vat_run);
     ww_list_init(&vat->dirty);
+    ww_list_init(&vat->paused);
     struct ww_rpc_vat_config conf = {.host = &vat->host};
     env->ops->random(env, conf.hash_seed, sizeof conf.hash_seed);
     return ww_rpc_vat_new(&conf, &vat->rpc);
@@ -89,9 +99,9 @@ static size_t on_data(struct ww_stream_user *user, struct ww_bytes data)
     if (!link->conn || link->closing)
         return data.len;
     if (!ww_rpc_conn_want_read(link->conn)) {
-        /* The vat has work whenever it holds too much; its next turn offers these bytes again. */
-        vat_wake(&link->vat->host);
-        ww_stream_resume(link->user.stream);
+        /* What is held goes down in a turn of the vat, which then offers these bytes again. */
+        ww_list_remove(&link->paused);
+        ww_list_push_back(&link->vat->paused, &link->paused);
         return 0;
     }
     if (ww_rpc_conn_feed(link->conn, data) < 0)
@@ -148,6 +158,7 @@ void ww_link_prepare(struct ww_link *link)
 {
     *link = (struct ww_link){.user = {.events = &stream_events}, .host = {&conn_ops}};
     ww_list_init(&link->dirty);
+    ww_list_init(&link->paused);
 }
 
 ww_err ww_link_init(struct ww_link *link, struct ww_vat *vat, struct ww_stream *stream,
@@ -180,6 +191,7 @@ void ww_link_fini(struct ww_link *link)
     if (link->user.stream)
         ww_stream_release(link->user.stream);
     ww_list_remove(&link->dirty);
+    ww_list_remove(&link->paused);
     ww_rpc_conn_free(link->conn);
     link->conn = NULL;
 }

@@ -19,7 +19,8 @@ struct ww_vat {
     struct ww_rpc_vat *rpc;
     struct ww_rpc_vat_host host;
     struct ww_task task;
-    struct ww_list dirty; /* links with output to write */
+    struct ww_list dirty;  /* links with output to write */
+    struct ww_list paused; /* links whose peer made us hold too much */
 };
 
 WW_MUST_USE ww_err ww_vat_init(struct ww_vat *vat, struct ww_env *env);
@@ -31,9 +32,10 @@ struct ww_link {
     struct ww_rpc_conn_host host;
     struct ww_rpc_conn *conn;
     struct ww_vat *vat;
-    struct ww_list dirty; /* in vat->dirty, or alone */
-    bool blocked;         /* the stream refused; `writable` will come */
-    bool closing;         /* the connection is closed: what is pending goes out, then the stream ends */
+    struct ww_list dirty;  /* in vat->dirty, or alone */
+    struct ww_list paused; /* in vat->paused, or alone */
+    bool blocked;          /* the stream refused; `writable` will come */
+    bool closing;          /* the connection is closed: what is pending goes out, then the stream ends */
     /* The last event, once: the connection has ended, from the loop. The owner may free the link inside. */
     void (*closed)(struct ww_link *link, ww_err err, const char *reason);
 };

@@ -328,7 +328,9 @@ static void cell_set(struct ww_routing *t, struct cell *c, uint64_t now_ns, cons
 {
     c->seq = in->seq;
     c->ttl_ms = ttl_clamp(t, in->ttl_ms);
-    c->deadline_ns = now_ns + c->ttl_ms * WW_NS_PER_MS;
+    uint32_t grace_ms = c->ttl_ms / WW_ROUTING_GRACE_PART;
+    grace_ms = grace_ms < t->conf.grace_ms ? grace_ms : t->conf.grace_ms;
+    c->deadline_ns = now_ns + ((uint64_t)c->ttl_ms + grace_ms) * WW_NS_PER_MS;
     c->epoch = t->epoch;
 }
 

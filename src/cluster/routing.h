@@ -39,6 +39,7 @@
 #define WW_ROUTING_META_MAX 64
 #define WW_ROUTING_META_BYTES_MAX 4096
 #define WW_ROUTING_TTL_DEFAULT_MS 10000
+#define WW_ROUTING_GRACE_PART 10 /* of the TTL: the most that `grace_ms` adds to it */
 
 struct ww_routing;
 struct ww_snapshot;
@@ -47,6 +48,7 @@ struct ww_routing_conf {
     uint64_t seed[2];         /* secret, from the environment's randomness */
     uint32_t max_records;     /* 0: 1 << 20 */
     uint32_t ttl_max_ms;      /* longer ones are cut; 0: one hour */
+    uint32_t grace_ms;        /* how much longer than its TTL a record stays, at most a tenth of the TTL */
     uint32_t remember_ms;     /* how long departed peers are remembered; 0: ten minutes */
     uint32_t remember_max;    /* how many, rounded up to a power of two; 0: 4096 */
     struct ww_budget *budget; /* NULL: only max_records limits */
@@ -66,7 +68,7 @@ struct ww_record_in {
 /* One record as a reader sees it. Metadata strings come from ww_record_meta. */
 struct ww_record {
     struct ww_bytes peer, host;
-    uint64_t server, seq, deadline_ns;
+    uint64_t server, seq, deadline_ns; /* deadline: when it goes, grace included */
     uint32_t ttl_ms;
     uint32_t slot; /* names the record within one snapshot */
     uint32_t meta_count;

@@ -75,7 +75,7 @@ static ww_err start_cluster(struct ww_node *node, struct ww_diag *diag)
         err = ww_pubsub_new(node->swarm, &conf, &node->pubsub);
     if (err < 0)
         return ww_diag_set(diag, err, "cannot start publish-subscribe: %s", ww_err_text(err));
-    struct ww_routing_conf routing = {0};
+    struct ww_routing_conf routing = {.grace_ms = WW_NODE_GRACE_MS};
     node->env->ops->random(node->env, routing.seed, sizeof routing.seed);
     err = ww_routing_new(&routing, &node->routing);
     if (err < 0)

@@ -10,6 +10,10 @@
 
 /* Fewer mesh peers than this (gossipsub's Dlo) and the node looks for more. */
 #define WW_NODE_MESH_MIN 5
+/* Go nodes beat on a tick of one second, and one beat in five comes as late as its TTL allows, to the
+ * millisecond: without grace such a peer would leave and join again. Less than a second, so that a dead peer
+ * is gone a second after its TTL. */
+#define WW_NODE_GRACE_MS 800
 /* Lost members that are dialed again, and for how long: what heals a partition. */
 #define WW_NODE_LOST_MAX 256
 

@@ -175,6 +175,35 @@ static void test_default_and_longest_ttl(void **state)
     ww_routing_free(t);
 }
 
+/* The grace is a tenth of the TTL at most, moves with each renewal, and does not delay a farewell. */
+static void test_grace(void **state)
+{
+    struct ww_routing_conf conf = {.seed = {1, 2}, .grace_ms = 800};
+    struct ww_routing *t = NULL;
+    uint64_t ms = WW_NS_PER_MS;
+    struct model_record r = record_of(1, 1, 1, 1000, "a"), s = record_of(2, 2, 1, 10000, "b");
+    struct ww_record got;
+    assert_ok(ww_routing_new(&conf, &t));
+    assert_int_equal(upsert(t, 0, &r), WW_UPSERT_JOINED);
+    assert_int_equal(upsert(t, 0, &s), WW_UPSERT_JOINED);
+    assert_ok(ww_routing_get(t, ww_bytes(s.peer, 38), &got));
+    assert_int_equal(got.ttl_ms, 10000);
+    assert_int_equal(ww_routing_advance(t, 1099 * ms, 0), 0);
+    assert_int_equal(ww_routing_advance(t, 1100 * ms, 0), 1);
+    /* A heartbeat at the last moment of its TTL, and one just after it: nobody left in between. */
+    for (uint64_t at_ms = 10000; at_ms <= 1000000; at_ms += at_ms % 20000 ? 10000 : 10200) {
+        assert_int_equal(ww_routing_advance(t, at_ms * ms, 0), 0);
+        s.seq++;
+        assert_int_equal(upsert(t, at_ms * ms, &s), WW_UPSERT_RENEWED);
+    }
+    assert_ok(ww_routing_get(t, ww_bytes(s.peer, 38), &got));
+    uint64_t deadline = got.deadline_ns;
+    assert_int_equal(ww_routing_advance(t, deadline - 1, 0), 0);
+    assert_ok(ww_routing_leave(t, deadline - 1, ww_bytes(s.peer, 38), 2, s.seq + 1));
+    assert_int_equal(ww_routing_count(t), 0);
+    ww_routing_free(t);
+}
+
 static void test_limits(void **state)
 {
     struct ww_budget budget;
@@ -653,6 +682,7 @@ int main(void)
         cmocka_unit_test(test_renewed_record_stays),
         cmocka_unit_test(test_advance_in_portions),
         cmocka_unit_test(test_default_and_longest_ttl),
+        cmocka_unit_test(test_grace),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_exact_prefix_range),
         cmocka_unit_test(test_bounds_of_any_text),

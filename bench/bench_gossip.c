@@ -70,7 +70,7 @@ static void drain(struct node *n)
 static struct ww_bytes body(const struct ww_slab *frame)
 {
     uint64_t len;
-    ww_err used = ww_pb_varint_decode(ww_slab_view(frame), &len);
+    ww_err used = ww_protobuf_varint_decode(ww_slab_view(frame), &len);
     need(used > 0, "bad frame");
     return ww_bytes_skip(ww_slab_view(frame), (size_t)used);
 }

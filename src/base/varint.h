@@ -7,10 +7,10 @@
 #include "base/base.h"
 
 #define WW_UVARINT_MAX_BYTES 9
-#define WW_PB_VARINT_MAX_BYTES 10
+#define WW_PROTOBUF_VARINT_MAX_BYTES 10
 
-/* Number of bytes written to `out`, which must have room for WW_PB_VARINT_MAX_BYTES. Minimal, so valid in
- * both. */
+/* Number of bytes written to `out`, which must have room for WW_PROTOBUF_VARINT_MAX_BYTES. Minimal, so valid
+ * in both. */
 static inline size_t ww_varint_encode(uint64_t v, uint8_t *out)
 {
     size_t n = 0;
@@ -49,10 +49,10 @@ WW_MUST_USE static inline ww_err ww_uvarint_decode(struct ww_bytes in, uint64_t 
     return WW_EPROTO;
 }
 
-WW_MUST_USE static inline ww_err ww_pb_varint_decode(struct ww_bytes in, uint64_t *ret_value)
+WW_MUST_USE static inline ww_err ww_protobuf_varint_decode(struct ww_bytes in, uint64_t *ret_value)
 {
     uint64_t v = 0;
-    for (size_t i = 0; i < WW_PB_VARINT_MAX_BYTES; i++) {
+    for (size_t i = 0; i < WW_PROTOBUF_VARINT_MAX_BYTES; i++) {
         if (i == in.len)
             return WW_ETRUNC;
         if (i == 9 && in.ptr[i] > 1)

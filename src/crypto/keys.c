@@ -208,7 +208,7 @@ static struct ww_bytes secret_view(const struct ww_keypair *pair)
 
 ww_err ww_keypair_encode(const struct ww_keypair *pair, struct ww_buf *out)
 {
-    uint8_t header[3 + WW_PB_VARINT_MAX_BYTES], *room;
+    uint8_t header[3 + WW_PROTOBUF_VARINT_MAX_BYTES], *room;
     struct ww_bytes secret = secret_view(pair);
     size_t header_len = put_header(pair->pub.type, secret.len, header);
     WW_TRY(ww_buf_reserve(out, header_len + secret.len, &room));

@@ -92,7 +92,7 @@ ww_err ww_cid_format(const struct ww_cid *cid, char *out, size_t out_size)
 
 ww_err ww_cid_make(uint64_t codec, struct ww_bytes multihash, struct ww_cid *ret_cid)
 {
-    uint8_t bytes[1 + WW_PB_VARINT_MAX_BYTES + WW_CID_BYTES_MAX] = {1};
+    uint8_t bytes[1 + WW_PROTOBUF_VARINT_MAX_BYTES + WW_CID_BYTES_MAX] = {1};
     if (multihash.len > WW_CID_BYTES_MAX)
         return WW_ELIMIT;
     size_t at = 1 + ww_varint_encode(codec, bytes + 1);

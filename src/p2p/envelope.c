@@ -1,6 +1,6 @@
 #include "p2p/envelope.h"
 
-#include "base/pb.h"
+#include "base/protobuf.h"
 
 enum {
     FIELD_KEY = 1,
@@ -9,11 +9,11 @@ enum {
     FIELD_SIGNATURE = 5,
 };
 
-#define SIGNED_MAX (WW_ENVELOPE_MAX_BYTES + WW_ENVELOPE_DOMAIN_MAX + 3 * WW_PB_VARINT_MAX_BYTES)
+#define SIGNED_MAX (WW_ENVELOPE_MAX_BYTES + WW_ENVELOPE_DOMAIN_MAX + 3 * WW_PROTOBUF_VARINT_MAX_BYTES)
 
 static ww_err put_sized(struct ww_buf *out, struct ww_bytes data)
 {
-    uint8_t size[WW_PB_VARINT_MAX_BYTES];
+    uint8_t size[WW_PROTOBUF_VARINT_MAX_BYTES];
     WW_TRY(ww_buf_append(out, ww_bytes(size, ww_varint_encode(data.len, size))));
     return ww_buf_append(out, data);
 }
@@ -26,7 +26,8 @@ static ww_err put_signed(
     if (domain.len > WW_ENVELOPE_DOMAIN_MAX || type.len > WW_ENVELOPE_MAX_BYTES ||
         payload.len > WW_ENVELOPE_MAX_BYTES)
         return WW_ELIMIT;
-    WW_TRY(ww_buf_reserve(out, domain.len + type.len + payload.len + 3 * WW_PB_VARINT_MAX_BYTES, &room));
+    WW_TRY(
+        ww_buf_reserve(out, domain.len + type.len + payload.len + 3 * WW_PROTOBUF_VARINT_MAX_BYTES, &room));
     WW_TRY(put_sized(out, domain));
     WW_TRY(put_sized(out, type));
     return put_sized(out, payload);
@@ -37,15 +38,16 @@ static ww_err put_envelope(struct ww_buf *out, const struct ww_pubkey *key, stru
 {
     uint8_t encoded[WW_PUBKEY_ENCODED_MAX], *room;
     struct ww_bytes key_bytes = ww_bytes(encoded, ww_pubkey_encode(key, encoded));
-    size_t size = ww_pb_bytes_size(FIELD_KEY, key_bytes.len) + ww_pb_bytes_size(FIELD_TYPE, type.len) +
-        ww_pb_bytes_size(FIELD_PAYLOAD, payload.len) + ww_pb_bytes_size(FIELD_SIGNATURE, sig->len);
+    size_t size = ww_protobuf_bytes_size(FIELD_KEY, key_bytes.len) +
+        ww_protobuf_bytes_size(FIELD_TYPE, type.len) + ww_protobuf_bytes_size(FIELD_PAYLOAD, payload.len) +
+        ww_protobuf_bytes_size(FIELD_SIGNATURE, sig->len);
     if (size > WW_ENVELOPE_MAX_BYTES)
         return WW_ELIMIT;
     WW_TRY(ww_buf_reserve(out, size, &room)); /* with room for all of it, nothing below can fail */
-    WW_TRY(ww_pb_put_bytes(out, FIELD_KEY, key_bytes));
-    WW_TRY(ww_pb_put_bytes(out, FIELD_TYPE, type));
-    WW_TRY(ww_pb_put_bytes(out, FIELD_PAYLOAD, payload));
-    return ww_pb_put_bytes(out, FIELD_SIGNATURE, ww_signature_view(sig));
+    WW_TRY(ww_protobuf_put_bytes(out, FIELD_KEY, key_bytes));
+    WW_TRY(ww_protobuf_put_bytes(out, FIELD_TYPE, type));
+    WW_TRY(ww_protobuf_put_bytes(out, FIELD_PAYLOAD, payload));
+    return ww_protobuf_put_bytes(out, FIELD_SIGNATURE, ww_signature_view(sig));
 }
 
 ww_err ww_envelope_seal(const struct ww_keypair *signer, struct ww_bytes domain, struct ww_bytes payload_type,
@@ -63,12 +65,12 @@ ww_err ww_envelope_seal(const struct ww_keypair *signer, struct ww_bytes domain,
 
 static ww_err parse(struct ww_bytes in, struct ww_envelope *ret)
 {
-    struct ww_pb_field f;
+    struct ww_protobuf_field f;
     struct ww_bytes key = {0};
     ww_err got;
     ret->payload_type = ret->payload = ret->signature = ww_bytes(NULL, 0);
-    while ((got = ww_pb_next(&in, &f)) > 0) {
-        if (f.wire != WW_PB_BYTES) {
+    while ((got = ww_protobuf_next(&in, &f)) > 0) {
+        if (f.wire != WW_PROTOBUF_BYTES) {
             if (f.number <= FIELD_SIGNATURE)
                 return WW_EPROTO;
             continue;

@@ -35,12 +35,12 @@ static struct ww_bytes *msg_field(struct ww_gossip_fields *f, uint32_t number)
 ww_err ww_gossip_msg_decode(struct ww_bytes in, struct ww_gossip_fields *ret_fields, bool *ret_canonical)
 {
     struct ww_gossip_fields fields = {0};
-    struct ww_pb_field f;
+    struct ww_protobuf_field f;
     struct ww_bytes rest = in;
     bool ascending = true;
     uint32_t last = 0;
     ww_err got;
-    while ((got = ww_pb_next(&rest, &f)) > 0) {
+    while ((got = ww_protobuf_next(&rest, &f)) > 0) {
         struct ww_bytes *slot = msg_field(&fields, f.number);
         ascending = ascending && f.number > last;
         last = f.number;
@@ -48,7 +48,7 @@ ww_err ww_gossip_msg_decode(struct ww_bytes in, struct ww_gossip_fields *ret_fie
             ascending = false;
             continue;
         }
-        if (f.wire != WW_PB_BYTES)
+        if (f.wire != WW_PROTOBUF_BYTES)
             return WW_EPROTO;
         *slot = f.bytes;
     }
@@ -67,14 +67,14 @@ size_t ww_gossip_msg_size(const struct ww_gossip_fields *fields)
     for (uint32_t n = MSG_FROM; n < MSG_END; n++) {
         const struct ww_bytes *field = msg_field(&f, n);
         if (field->ptr)
-            size += ww_pb_bytes_size(n, field->len);
+            size += ww_protobuf_bytes_size(n, field->len);
     }
     return size;
 }
 
 static uint8_t *put_header(uint8_t *at, uint32_t number, size_t len)
 {
-    at += ww_varint_encode((uint64_t)number << 3 | WW_PB_BYTES, at);
+    at += ww_varint_encode((uint64_t)number << 3 | WW_PROTOBUF_BYTES, at);
     return at + ww_varint_encode(len, at);
 }
 
@@ -104,7 +104,7 @@ static uint8_t *put_fields(uint8_t *at, struct ww_gossip_fields *f, uint32_t end
 /* A frame for one message of `size` bytes; `*ret_body` is where it goes. */
 static struct ww_slab *frame_new(size_t size, uint8_t **ret_body)
 {
-    size_t rpc = ww_pb_bytes_size(RPC_PUBLISH, size);
+    size_t rpc = ww_protobuf_bytes_size(RPC_PUBLISH, size);
     struct ww_slab *s = ww_slab_new(ww_varint_size(rpc) + rpc);
     if (s)
         *ret_body = put_header(s->data + ww_varint_encode(rpc, s->data), RPC_PUBLISH, size);
@@ -153,16 +153,16 @@ ww_err ww_gossip_msg_signed_bytes(const struct ww_gossip_fields *fields, struct 
 
 static ww_err open_subscription(struct ww_bytes in, struct ww_gossip_item *item)
 {
-    struct ww_pb_field f;
+    struct ww_protobuf_field f;
     ww_err got;
     item->kind = WW_GOSSIP_ITEM_UNSUBSCRIBE;
-    while ((got = ww_pb_next(&in, &f)) > 0) {
+    while ((got = ww_protobuf_next(&in, &f)) > 0) {
         if (f.number == SUB_SUBSCRIBE) {
-            if (f.wire != WW_PB_VARINT)
+            if (f.wire != WW_PROTOBUF_VARINT)
                 return WW_EPROTO;
             item->kind = f.value ? WW_GOSSIP_ITEM_SUBSCRIBE : WW_GOSSIP_ITEM_UNSUBSCRIBE;
         } else if (f.number == SUB_TOPIC) {
-            if (f.wire != WW_PB_BYTES)
+            if (f.wire != WW_PROTOBUF_BYTES)
                 return WW_EPROTO;
             item->topic = f.bytes;
         }
@@ -173,11 +173,11 @@ static ww_err open_subscription(struct ww_bytes in, struct ww_gossip_item *item)
 /* IHAVE, IWANT and GRAFT: an optional topic and maybe ids, bytes all of them. */
 static ww_err open_ids(struct ww_bytes in, uint32_t topic_number, struct ww_gossip_item *item)
 {
-    struct ww_pb_field f;
+    struct ww_protobuf_field f;
     ww_err got;
     item->body = in;
-    while ((got = ww_pb_next(&in, &f)) > 0) {
-        if (f.number <= 2 && f.wire != WW_PB_BYTES)
+    while ((got = ww_protobuf_next(&in, &f)) > 0) {
+        if (f.number <= 2 && f.wire != WW_PROTOBUF_BYTES)
             return WW_EPROTO;
         if (f.number == topic_number)
             item->topic = f.bytes;
@@ -187,11 +187,11 @@ static ww_err open_ids(struct ww_bytes in, uint32_t topic_number, struct ww_goss
 
 static ww_err open_px(struct ww_bytes in, struct ww_gossip_px *ret_px)
 {
-    struct ww_pb_field f;
+    struct ww_protobuf_field f;
     struct ww_gossip_px px = {0};
     ww_err got;
-    while ((got = ww_pb_next(&in, &f)) > 0) {
-        if (f.number <= PX_RECORD && f.wire != WW_PB_BYTES)
+    while ((got = ww_protobuf_next(&in, &f)) > 0) {
+        if (f.number <= PX_RECORD && f.wire != WW_PROTOBUF_BYTES)
             return WW_EPROTO;
         if (f.number == PX_PEER)
             px.peer = f.bytes;
@@ -204,17 +204,17 @@ static ww_err open_px(struct ww_bytes in, struct ww_gossip_px *ret_px)
 
 static ww_err open_prune(struct ww_bytes in, struct ww_gossip_item *item)
 {
-    struct ww_pb_field f;
+    struct ww_protobuf_field f;
     struct ww_gossip_px px;
     ww_err got;
     item->body = in;
-    while ((got = ww_pb_next(&in, &f)) > 0) {
+    while ((got = ww_protobuf_next(&in, &f)) > 0) {
         if (f.number == PRUNE_BACKOFF) {
-            if (f.wire != WW_PB_VARINT)
+            if (f.wire != WW_PROTOBUF_VARINT)
                 return WW_EPROTO;
             item->backoff_s = f.value;
         } else if (f.number <= PRUNE_PEERS) {
-            if (f.wire != WW_PB_BYTES)
+            if (f.wire != WW_PROTOBUF_BYTES)
                 return WW_EPROTO;
             if (f.number == PRUNE_TOPIC)
                 item->topic = f.bytes;
@@ -226,11 +226,11 @@ static ww_err open_prune(struct ww_bytes in, struct ww_gossip_item *item)
 }
 
 /* 1: `f` was an entry that we know, 0: it was not. */
-static ww_err open_control(const struct ww_pb_field *f, struct ww_gossip_item *item)
+static ww_err open_control(const struct ww_protobuf_field *f, struct ww_gossip_item *item)
 {
     if (f->number < CTL_IHAVE || f->number > CTL_PRUNE)
         return 0;
-    if (f->wire != WW_PB_BYTES)
+    if (f->wire != WW_PROTOBUF_BYTES)
         return WW_EPROTO;
     switch (f->number) {
     case CTL_IHAVE:
@@ -256,17 +256,17 @@ static ww_err open_control(const struct ww_pb_field *f, struct ww_gossip_item *i
 ww_err ww_gossip_rpc_next(struct ww_gossip_cursor *c, struct ww_gossip_item *ret_item)
 {
     struct ww_gossip_item item = {0};
-    struct ww_pb_field f;
+    struct ww_protobuf_field f;
     for (;;) {
         bool nested = c->control.len > 0;
-        ww_err got = ww_pb_next(nested ? &c->control : &c->rpc, &f);
+        ww_err got = ww_protobuf_next(nested ? &c->control : &c->rpc, &f);
         if (got <= 0)
             return got;
         if (nested) {
             got = open_control(&f, &item);
         } else if (f.number > RPC_CONTROL) {
             continue;
-        } else if (f.wire != WW_PB_BYTES) {
+        } else if (f.wire != WW_PROTOBUF_BYTES) {
             return WW_EPROTO;
         } else if (f.number == RPC_CONTROL) {
             c->control = f.bytes;
@@ -294,9 +294,9 @@ ww_err ww_gossip_rpc_next(struct ww_gossip_cursor *c, struct ww_gossip_item *ret
 bool ww_gossip_ids_next(enum ww_gossip_item_kind kind, struct ww_bytes *rest, struct ww_bytes *ret_id)
 {
     uint32_t number = kind == WW_GOSSIP_ITEM_IHAVE ? IHAVE_IDS : IWANT_IDS;
-    struct ww_pb_field f;
-    while (ww_pb_next(rest, &f) > 0) {
-        if (f.number == number && f.wire == WW_PB_BYTES) {
+    struct ww_protobuf_field f;
+    while (ww_protobuf_next(rest, &f) > 0) {
+        if (f.number == number && f.wire == WW_PROTOBUF_BYTES) {
             *ret_id = f.bytes;
             return true;
         }
@@ -306,10 +306,10 @@ bool ww_gossip_ids_next(enum ww_gossip_item_kind kind, struct ww_bytes *rest, st
 
 bool ww_gossip_px_next(struct ww_bytes *rest, struct ww_bytes *ret_peer, struct ww_bytes *ret_record)
 {
-    struct ww_pb_field f;
+    struct ww_protobuf_field f;
     struct ww_gossip_px px;
-    while (ww_pb_next(rest, &f) > 0) {
-        if (f.number == PRUNE_PEERS && f.wire == WW_PB_BYTES && open_px(f.bytes, &px) == 0) {
+    while (ww_protobuf_next(rest, &f) > 0) {
+        if (f.number == PRUNE_PEERS && f.wire == WW_PROTOBUF_BYTES && open_px(f.bytes, &px) == 0) {
             *ret_peer = px.peer;
             *ret_record = px.record;
             return true;
@@ -322,12 +322,13 @@ bool ww_gossip_px_next(struct ww_bytes *rest, struct ww_bytes *ret_peer, struct 
 
 ww_err ww_gossip_put_subscription(struct ww_buf *out, struct ww_bytes topic, bool subscribe)
 {
-    size_t size = ww_pb_varint_size(SUB_SUBSCRIBE, subscribe) + ww_pb_bytes_size(SUB_TOPIC, topic.len);
+    size_t size =
+        ww_protobuf_varint_size(SUB_SUBSCRIBE, subscribe) + ww_protobuf_bytes_size(SUB_TOPIC, topic.len);
     uint8_t *room;
-    size_t total = ww_pb_bytes_size(RPC_SUBSCRIPTIONS, size);
+    size_t total = ww_protobuf_bytes_size(RPC_SUBSCRIPTIONS, size);
     WW_TRY(ww_buf_reserve(out, total, &room));
     uint8_t *at = put_header(room, RPC_SUBSCRIPTIONS, size);
-    at += ww_varint_encode(SUB_SUBSCRIBE << 3 | WW_PB_VARINT, at);
+    at += ww_varint_encode(SUB_SUBSCRIBE << 3 | WW_PROTOBUF_VARINT, at);
     *at++ = subscribe; /* written also when false: readers tell absent from false */
     put_raw(put_header(at, SUB_TOPIC, topic.len), topic);
     ww_buf_commit(out, total);
@@ -338,35 +339,35 @@ ww_err ww_gossip_put_subscription(struct ww_buf *out, struct ww_bytes topic, boo
 static ww_err reserve_entry(struct ww_buf *out, uint32_t number, size_t size, uint8_t **ret_body)
 {
     uint8_t *room;
-    WW_TRY(ww_buf_reserve(out, ww_pb_bytes_size(number, size), &room));
+    WW_TRY(ww_buf_reserve(out, ww_protobuf_bytes_size(number, size), &room));
     *ret_body = put_header(room, number, size);
-    ww_buf_commit(out, ww_pb_bytes_size(number, size));
+    ww_buf_commit(out, ww_protobuf_bytes_size(number, size));
     return 0;
 }
 
 ww_err ww_gossip_put_graft(struct ww_buf *out, struct ww_bytes topic)
 {
     uint8_t *at;
-    WW_TRY(reserve_entry(out, CTL_GRAFT, ww_pb_bytes_size(GRAFT_TOPIC, topic.len), &at));
+    WW_TRY(reserve_entry(out, CTL_GRAFT, ww_protobuf_bytes_size(GRAFT_TOPIC, topic.len), &at));
     put_raw(put_header(at, GRAFT_TOPIC, topic.len), topic);
     return 0;
 }
 
 static size_t px_size(const struct ww_gossip_px *px)
 {
-    return ww_pb_bytes_size(PX_PEER, px->peer.len) +
-        (px->record.len ? ww_pb_bytes_size(PX_RECORD, px->record.len) : 0);
+    return ww_protobuf_bytes_size(PX_PEER, px->peer.len) +
+        (px->record.len ? ww_protobuf_bytes_size(PX_RECORD, px->record.len) : 0);
 }
 
 ww_err ww_gossip_put_prune(struct ww_buf *out, struct ww_bytes topic, uint64_t backoff_s,
     const struct ww_gossip_px *px, size_t count)
 {
     uint8_t *at;
-    size_t size = ww_pb_bytes_size(PRUNE_TOPIC, topic.len);
+    size_t size = ww_protobuf_bytes_size(PRUNE_TOPIC, topic.len);
     for (size_t i = 0; i < count; i++)
-        size += ww_pb_bytes_size(PRUNE_PEERS, px_size(&px[i]));
+        size += ww_protobuf_bytes_size(PRUNE_PEERS, px_size(&px[i]));
     if (backoff_s)
-        size += ww_pb_varint_size(PRUNE_BACKOFF, backoff_s);
+        size += ww_protobuf_varint_size(PRUNE_BACKOFF, backoff_s);
     WW_TRY(reserve_entry(out, CTL_PRUNE, size, &at));
     at = put_raw(put_header(at, PRUNE_TOPIC, topic.len), topic);
     for (size_t i = 0; i < count; i++) {
@@ -376,7 +377,7 @@ ww_err ww_gossip_put_prune(struct ww_buf *out, struct ww_bytes topic, uint64_t b
             at = put_raw(put_header(at, PX_RECORD, px[i].record.len), px[i].record);
     }
     if (backoff_s) {
-        at += ww_varint_encode(PRUNE_BACKOFF << 3 | WW_PB_VARINT, at);
+        at += ww_varint_encode(PRUNE_BACKOFF << 3 | WW_PROTOBUF_VARINT, at);
         ww_varint_encode(backoff_s, at);
     }
     return 0;
@@ -386,7 +387,7 @@ static size_t ids_size(uint32_t number, const struct ww_bytes *ids, size_t count
 {
     size_t size = 0;
     for (size_t i = 0; i < count; i++)
-        size += ww_pb_bytes_size(number, ids[i].len);
+        size += ww_protobuf_bytes_size(number, ids[i].len);
     return size;
 }
 
@@ -394,7 +395,7 @@ ww_err ww_gossip_put_ihave(
     struct ww_buf *out, struct ww_bytes topic, const struct ww_bytes *ids, size_t count)
 {
     uint8_t *at;
-    size_t size = ww_pb_bytes_size(IHAVE_TOPIC, topic.len) + ids_size(IHAVE_IDS, ids, count);
+    size_t size = ww_protobuf_bytes_size(IHAVE_TOPIC, topic.len) + ids_size(IHAVE_IDS, ids, count);
     WW_TRY(reserve_entry(out, CTL_IHAVE, size, &at));
     at = put_raw(put_header(at, IHAVE_TOPIC, topic.len), topic);
     for (size_t i = 0; i < count; i++)
@@ -413,7 +414,7 @@ ww_err ww_gossip_put_iwant(struct ww_buf *out, const struct ww_bytes *ids, size_
 
 struct ww_slab *ww_gossip_frame_control(struct ww_bytes subscriptions, struct ww_bytes control)
 {
-    size_t rpc = subscriptions.len + (control.len ? ww_pb_bytes_size(RPC_CONTROL, control.len) : 0);
+    size_t rpc = subscriptions.len + (control.len ? ww_protobuf_bytes_size(RPC_CONTROL, control.len) : 0);
     struct ww_slab *s = ww_slab_new(ww_varint_size(rpc) + rpc);
     if (!s)
         return NULL;

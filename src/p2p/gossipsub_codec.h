@@ -8,7 +8,7 @@
 #ifndef WW_P2P_GOSSIPSUB_CODEC_H
 #define WW_P2P_GOSSIPSUB_CODEC_H
 
-#include "base/pb.h"
+#include "base/protobuf.h"
 #include "p2p/gossipsub.h"
 
 /* ---- messages ---- */

@@ -205,7 +205,7 @@ ww_err ww_gossip_publish(struct ww_gossip *g, struct ww_bytes topic, struct ww_b
         f.seqno = ww_bytes(seqno, sizeof seqno);
         WW_TRY(sign(g, &f, signature));
     }
-    if (ww_pb_bytes_size(2, ww_gossip_msg_size(&f)) > g->conf.rpc_bytes_max)
+    if (ww_protobuf_bytes_size(2, ww_gossip_msg_size(&f)) > g->conf.rpc_bytes_max)
         return WW_ELIMIT;
     struct ww_gossip_topic *t = ww_gossip_topic_get(g, topic, true);
     if (!t)
@@ -404,7 +404,7 @@ void ww_gossip_in_ihave(
     while (count < left && ww_gossip_ids_next(WW_GOSSIP_ITEM_IHAVE, &rest, &id)) {
         if (id.len == 0 || id.len > WW_GOSSIP_MSG_ID_MAX || ww_seen_has(&g->seen, ww_gossip_id_hash(g, id)))
             continue;
-        bytes += ww_pb_bytes_size(1, id.len);
+        bytes += ww_protobuf_bytes_size(1, id.len);
         if (bytes > g->conf.control_bytes_max)
             break;
         g->ids[count++] = id;
@@ -481,8 +481,8 @@ static void emit_ids(struct ww_gossip *g, struct ww_gossip_topic *t, size_t ids,
     size_t room = g->conf.control_bytes_max - t->name_len - 16;
     for (size_t at = 0; at < ids;) {
         size_t end = at, bytes = 0;
-        while (end < ids && bytes + ww_pb_bytes_size(2, g->ids[end].len) <= room)
-            bytes += ww_pb_bytes_size(2, g->ids[end++].len);
+        while (end < ids && bytes + ww_protobuf_bytes_size(2, g->ids[end].len) <= room)
+            bytes += ww_protobuf_bytes_size(2, g->ids[end++].len);
         ww_buf_clear(&g->scratch);
         if (ww_gossip_put_ihave(&g->scratch, ww_gossip_topic_name(t), g->ids + at, end - at) < 0)
             return;

@@ -1,6 +1,6 @@
 #include "p2p/identify.h"
 
-#include "base/pb.h"
+#include "base/protobuf.h"
 
 enum {
     FIELD_PUBLIC_KEY = 1,
@@ -23,7 +23,7 @@ struct writer {
 static ww_err flush(struct writer *w)
 {
     size_t len = ww_buf_len(&w->body);
-    uint8_t prefix[WW_PB_VARINT_MAX_BYTES];
+    uint8_t prefix[WW_PROTOBUF_VARINT_MAX_BYTES];
     size_t n = ww_varint_encode(len, prefix);
     size_t written = ww_buf_len(w->out) - w->start;
     if (len > WW_IDENTIFY_MESSAGE_MAX || w->messages == WW_IDENTIFY_MESSAGES_MAX ||
@@ -40,10 +40,10 @@ static ww_err put(struct writer *w, uint32_t number, struct ww_bytes value)
 {
     if (!value.ptr)
         return 0;
-    size_t size = ww_pb_bytes_size(number, value.len), len = ww_buf_len(&w->body);
+    size_t size = ww_protobuf_bytes_size(number, value.len), len = ww_buf_len(&w->body);
     if (len && len + size > WW_IDENTIFY_SENT_MAX)
         WW_TRY(flush(w));
-    return ww_pb_put_bytes(&w->body, number, value);
+    return ww_protobuf_put_bytes(&w->body, number, value);
 }
 
 static ww_err put_list(struct writer *w, uint32_t number, const struct ww_bytes *values, size_t count)
@@ -125,11 +125,11 @@ static void take(struct ww_identify *id, uint32_t number, struct ww_bytes value)
 
 ww_err ww_identify_merge(struct ww_identify *id, struct ww_bytes message)
 {
-    struct ww_pb_field f;
+    struct ww_protobuf_field f;
     ww_err r;
-    while ((r = ww_pb_next(&message, &f)) > 0) {
+    while ((r = ww_protobuf_next(&message, &f)) > 0) {
         bool known = f.number <= FIELD_SIGNED_RECORD && f.number != FIELD_SIGNED_RECORD - 1;
-        if (known && f.wire != WW_PB_BYTES)
+        if (known && f.wire != WW_PROTOBUF_BYTES)
             return WW_EPROTO;
         if (known)
             take(id, f.number, f.bytes);
@@ -156,7 +156,7 @@ static ww_err merge_all(struct ww_identify *id, struct ww_bytes in)
 {
     for (size_t messages = 0; in.len; messages++) {
         uint64_t len;
-        ww_err n = ww_pb_varint_decode(in, &len);
+        ww_err n = ww_protobuf_varint_decode(in, &len);
         if (n < 0)
             return n;
         if (len > WW_IDENTIFY_MESSAGE_MAX || messages == WW_IDENTIFY_MESSAGES_MAX)

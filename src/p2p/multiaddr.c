@@ -256,7 +256,7 @@ size_t ww_multiaddr_count(struct ww_bytes addr, uint64_t code)
 ww_err ww_multiaddr_draft_put(
     struct ww_multiaddr_draft *draft, const struct ww_multiaddr_proto *proto, struct ww_bytes value)
 {
-    uint8_t head[2 * WW_PB_VARINT_MAX_BYTES];
+    uint8_t head[2 * WW_PROTOBUF_VARINT_MAX_BYTES];
     WW_TRY(ww_multiaddr_value_check(proto, value));
     size_t head_len = ww_varint_encode(proto->code, head);
     if (proto->size == WW_MA_VARIABLE)

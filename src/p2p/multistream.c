@@ -14,7 +14,7 @@ static const struct ww_bytes listing = WW_BYTES_LIT("ls");
 
 ww_err ww_mss_put_token(struct ww_buf *out, struct ww_bytes token)
 {
-    uint8_t length[WW_PB_VARINT_MAX_BYTES], *at;
+    uint8_t length[WW_PROTOBUF_VARINT_MAX_BYTES], *at;
     size_t n = ww_varint_encode(token.len + 1, length);
     WW_TRY(ww_buf_reserve(out, n + token.len + 1, &at));
     memcpy(at, length, n);
@@ -88,7 +88,7 @@ static ww_err put_listing(struct ww_mss *m)
         body += token_size(matcher->listed[i]);
     if (matcher->listed_count == 0 || body > LISTING_MAX || ww_buf_len(&m->out) > OUT_MAX - LISTING_MAX)
         return ww_mss_put_token(&m->out, refusal);
-    uint8_t length[WW_PB_VARINT_MAX_BYTES];
+    uint8_t length[WW_PROTOBUF_VARINT_MAX_BYTES];
     WW_TRY(ww_buf_append(&m->out, ww_bytes(length, ww_varint_encode(body, length))));
     for (size_t i = 0; i < matcher->listed_count; i++)
         WW_TRY(ww_mss_put_token(&m->out, matcher->listed[i]));

@@ -2,7 +2,7 @@
  */
 #include "p2p/noise.h"
 
-#include "base/pb.h"
+#include "base/protobuf.h"
 #include "crypto/x25519.h"
 
 enum {
@@ -29,8 +29,8 @@ static ww_err put_identity(struct ww_buf *out, const struct ww_pubkey *key, cons
 {
     uint8_t encoded[WW_PUBKEY_ENCODED_MAX];
     size_t len = ww_pubkey_encode(key, encoded);
-    WW_TRY(ww_pb_put_bytes(out, FIELD_IDENTITY_KEY, ww_bytes(encoded, len)));
-    return ww_pb_put_bytes(out, FIELD_IDENTITY_SIG, ww_signature_view(sig));
+    WW_TRY(ww_protobuf_put_bytes(out, FIELD_IDENTITY_KEY, ww_bytes(encoded, len)));
+    return ww_protobuf_put_bytes(out, FIELD_IDENTITY_SIG, ww_signature_view(sig));
 }
 
 ww_err ww_noise_identity_init(
@@ -65,10 +65,10 @@ static ww_err put_payload(const struct ww_noise *n, struct ww_buf *out)
     if (n->muxer_count == 0)
         return 0;
     for (size_t i = 0; i < n->muxer_count; i++)
-        size += ww_pb_bytes_size(FIELD_STREAM_MUXERS, n->muxers[i].len);
-    WW_TRY(ww_pb_put_header(out, FIELD_EXTENSIONS, size));
+        size += ww_protobuf_bytes_size(FIELD_STREAM_MUXERS, n->muxers[i].len);
+    WW_TRY(ww_protobuf_put_header(out, FIELD_EXTENSIONS, size));
     for (size_t i = 0; i < n->muxer_count; i++)
-        WW_TRY(ww_pb_put_bytes(out, FIELD_STREAM_MUXERS, n->muxers[i]));
+        WW_TRY(ww_protobuf_put_bytes(out, FIELD_STREAM_MUXERS, n->muxers[i]));
     return 0;
 }
 
@@ -135,17 +135,17 @@ struct payload {
 /* Unknown fields are skipped: later extensions and the legacy field 3. */
 static ww_err parse_payload(struct ww_bytes in, struct payload *ret)
 {
-    struct ww_pb_field f;
+    struct ww_protobuf_field f;
     ww_err got;
     *ret = (struct payload){0};
-    while ((got = ww_pb_next(&in, &f)) > 0) {
+    while ((got = ww_protobuf_next(&in, &f)) > 0) {
         struct ww_bytes *to = f.number == FIELD_IDENTITY_KEY ? &ret->key
             : f.number == FIELD_IDENTITY_SIG                 ? &ret->sig
             : f.number == FIELD_EXTENSIONS                   ? &ret->extensions
                                                              : NULL;
         if (!to)
             continue;
-        if (f.wire != WW_PB_BYTES)
+        if (f.wire != WW_PROTOBUF_BYTES)
             return WW_EPROTO;
         *to = f.bytes;
     }
@@ -155,12 +155,12 @@ static ww_err parse_payload(struct ww_bytes in, struct payload *ret)
 /* 1 and the next muxer of the peer, 0 at the end. */
 static ww_err next_muxer(struct ww_bytes *extensions, struct ww_bytes *ret_muxer)
 {
-    struct ww_pb_field f;
+    struct ww_protobuf_field f;
     ww_err got;
-    while ((got = ww_pb_next(extensions, &f)) > 0) {
+    while ((got = ww_protobuf_next(extensions, &f)) > 0) {
         if (f.number != FIELD_STREAM_MUXERS)
             continue;
-        if (f.wire != WW_PB_BYTES)
+        if (f.wire != WW_PROTOBUF_BYTES)
             return WW_EPROTO;
         *ret_muxer = f.bytes;
         return 1;

@@ -1,6 +1,6 @@
 #include "p2p/peer_record.h"
 
-#include "base/pb.h"
+#include "base/protobuf.h"
 #include "p2p/multiaddr.h"
 
 enum {
@@ -16,11 +16,12 @@ static const struct ww_bytes record_type = WW_BYTES_LIT("\x03\x01");
 static ww_err put_record(struct ww_buf *out, const struct ww_peer_id *peer, uint64_t seq,
     const struct ww_bytes *addrs, size_t count)
 {
-    WW_TRY(ww_pb_put_bytes(out, FIELD_PEER, ww_peer_id_view(peer)));
-    WW_TRY(ww_pb_put_varint(out, FIELD_SEQ, seq));
+    WW_TRY(ww_protobuf_put_bytes(out, FIELD_PEER, ww_peer_id_view(peer)));
+    WW_TRY(ww_protobuf_put_varint(out, FIELD_SEQ, seq));
     for (size_t i = 0; i < count; i++) {
-        WW_TRY(ww_pb_put_header(out, FIELD_ADDR, ww_pb_bytes_size(ADDR_FIELD_BYTES, addrs[i].len)));
-        WW_TRY(ww_pb_put_bytes(out, ADDR_FIELD_BYTES, addrs[i]));
+        WW_TRY(
+            ww_protobuf_put_header(out, FIELD_ADDR, ww_protobuf_bytes_size(ADDR_FIELD_BYTES, addrs[i].len)));
+        WW_TRY(ww_protobuf_put_bytes(out, ADDR_FIELD_BYTES, addrs[i]));
     }
     return 0;
 }
@@ -44,11 +45,11 @@ ww_err ww_peer_record_seal(const struct ww_keypair *signer, uint64_t seq, const 
 /* AddressInfo{multiaddr=1}. */
 static ww_err parse_addr(struct ww_bytes in, struct ww_bytes *ret_addr)
 {
-    struct ww_pb_field f;
+    struct ww_protobuf_field f;
     struct ww_bytes addr = {0};
     ww_err got;
-    while ((got = ww_pb_next(&in, &f)) > 0) {
-        if (f.number == ADDR_FIELD_BYTES && f.wire == WW_PB_BYTES)
+    while ((got = ww_protobuf_next(&in, &f)) > 0) {
+        if (f.number == ADDR_FIELD_BYTES && f.wire == WW_PROTOBUF_BYTES)
             addr = f.bytes;
     }
     if (got < 0)
@@ -59,18 +60,18 @@ static ww_err parse_addr(struct ww_bytes in, struct ww_bytes *ret_addr)
 
 static ww_err parse_record(struct ww_bytes in, struct ww_peer_record *ret)
 {
-    struct ww_pb_field f;
+    struct ww_protobuf_field f;
     struct ww_bytes addr, peer = {0};
     ww_err got;
     ret->seq = 0;
     ret->addr_count = 0;
     ret->payload = in;
-    while ((got = ww_pb_next(&in, &f)) > 0) {
-        if (f.number == FIELD_PEER && f.wire == WW_PB_BYTES) {
+    while ((got = ww_protobuf_next(&in, &f)) > 0) {
+        if (f.number == FIELD_PEER && f.wire == WW_PROTOBUF_BYTES) {
             peer = f.bytes;
-        } else if (f.number == FIELD_SEQ && f.wire == WW_PB_VARINT) {
+        } else if (f.number == FIELD_SEQ && f.wire == WW_PROTOBUF_VARINT) {
             ret->seq = f.value;
-        } else if (f.number == FIELD_ADDR && f.wire == WW_PB_BYTES) {
+        } else if (f.number == FIELD_ADDR && f.wire == WW_PROTOBUF_BYTES) {
             if (++ret->addr_count > WW_PEER_RECORD_ADDRS_MAX)
                 return WW_ELIMIT;
             WW_TRY(parse_addr(f.bytes, &addr));
@@ -98,9 +99,9 @@ ww_err ww_peer_record_open(struct ww_bytes envelope, struct ww_peer_record *ret_
 
 bool ww_peer_record_next(struct ww_bytes *rest, struct ww_bytes *ret_addr)
 {
-    struct ww_pb_field f;
-    while (ww_pb_next(rest, &f) > 0) {
-        if (f.number == FIELD_ADDR && f.wire == WW_PB_BYTES)
+    struct ww_protobuf_field f;
+    while (ww_protobuf_next(rest, &f) > 0) {
+        if (f.number == FIELD_ADDR && f.wire == WW_PROTOBUF_BYTES)
             return parse_addr(f.bytes, ret_addr) == 0;
     }
     return false;

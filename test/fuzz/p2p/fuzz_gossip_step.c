@@ -105,7 +105,7 @@ static void pull(struct run *r, struct ww_gossip_peer *p)
     struct ww_slab *frame;
     while (p->up && (frame = ww_gossip_peer_pull(r->g, p))) {
         uint64_t len;
-        ww_err n = ww_pb_varint_decode(ww_slab_view(frame), &len);
+        ww_err n = ww_protobuf_varint_decode(ww_slab_view(frame), &len);
         WW_ASSERT(n > 0 && len == frame->len - (size_t)n);
         struct ww_gossip_cursor c = {.rpc = ww_bytes_skip(ww_slab_view(frame), (size_t)n)};
         struct ww_gossip_item item;

@@ -3,7 +3,7 @@
 #include "base/budget.h"
 #include "base/buf.h"
 #include "base/duration.h"
-#include "base/pb.h"
+#include "base/protobuf.h"
 #include "base/prng.h"
 #include "base/trace.h"
 #include "base/varint.h"
@@ -16,7 +16,7 @@ static void varint_vectors(void **state)
     } vectors[] = {{1, "01"}, {127, "7f"}, {128, "8001"}, {255, "ff01"}, {300, "ac02"}, {16384, "808001"}};
     WW_UNUSED(state);
     for (size_t i = 0; i < WW_COUNT_OF(vectors); i++) {
-        uint8_t out[WW_PB_VARINT_MAX_BYTES];
+        uint8_t out[WW_PROTOBUF_VARINT_MAX_BYTES];
         struct ww_bytes want = hex(vectors[i].hex);
         size_t n = ww_varint_encode(vectors[i].v, out);
         assert_bytes(want, out, n);
@@ -33,10 +33,10 @@ static void varint_refusals(void **state)
     WW_UNUSED(state);
     assert_int_equal(ww_uvarint_decode(hex("8100"), &v), WW_EPROTO);
     assert_int_equal(ww_uvarint_decode(hex("ffffffffffffffffff01"), &v), WW_EPROTO);
-    assert_int_equal(ww_pb_varint_decode(hex("8100"), &v), 2);
-    assert_int_equal(ww_pb_varint_decode(hex("ffffffffffffffffff01"), &v), 10);
+    assert_int_equal(ww_protobuf_varint_decode(hex("8100"), &v), 2);
+    assert_int_equal(ww_protobuf_varint_decode(hex("ffffffffffffffffff01"), &v), 10);
     assert_true(v == UINT64_MAX);
-    assert_int_equal(ww_pb_varint_decode(hex("ffffffffffffffffff02"), &v), WW_EPROTO);
+    assert_int_equal(ww_protobuf_varint_decode(hex("ffffffffffffffffff02"), &v), WW_EPROTO);
 }
 
 static void pb_walk(void **state)
@@ -44,24 +44,24 @@ static void pb_walk(void **state)
     WW_UNUSED(state);
     struct ww_buf out;
     ww_buf_init(&out, 1024);
-    assert_ok(ww_pb_put_varint(&out, 1, 0));
-    assert_ok(ww_pb_put_bytes(&out, 16, WW_BYTES_LIT("hi")));
+    assert_ok(ww_protobuf_put_varint(&out, 1, 0));
+    assert_ok(ww_protobuf_put_bytes(&out, 16, WW_BYTES_LIT("hi")));
     assert_bytes(ww_buf_view(&out), "\x08\x00\x82\x01\x02hi", 7);
-    assert_int_equal(ww_buf_len(&out), ww_pb_varint_size(1, 0) + ww_pb_bytes_size(16, 2));
+    assert_int_equal(ww_buf_len(&out), ww_protobuf_varint_size(1, 0) + ww_protobuf_bytes_size(16, 2));
     struct ww_bytes in = ww_buf_view(&out);
-    struct ww_pb_field f;
-    assert_int_equal(ww_pb_next(&in, &f), 1);
+    struct ww_protobuf_field f;
+    assert_int_equal(ww_protobuf_next(&in, &f), 1);
     assert_int_equal(f.number, 1);
-    assert_int_equal(ww_pb_next(&in, &f), 1);
+    assert_int_equal(ww_protobuf_next(&in, &f), 1);
     assert_int_equal(f.number, 16);
     assert_bytes(f.bytes, "hi", 2);
-    assert_int_equal(ww_pb_next(&in, &f), 0);
+    assert_int_equal(ww_protobuf_next(&in, &f), 0);
     struct ww_bytes cut = ww_bytes(ww_buf_data(&out) + 2, 4);
-    assert_int_equal(ww_pb_next(&cut, &f), WW_ETRUNC);
+    assert_int_equal(ww_protobuf_next(&cut, &f), WW_ETRUNC);
     struct ww_bytes group = hex("0b");
-    assert_int_equal(ww_pb_next(&group, &f), WW_EPROTO);
+    assert_int_equal(ww_protobuf_next(&group, &f), WW_EPROTO);
     struct ww_bytes zero = hex("0001");
-    assert_int_equal(ww_pb_next(&zero, &f), WW_EPROTO);
+    assert_int_equal(ww_protobuf_next(&zero, &f), WW_EPROTO);
     ww_buf_fini(&out);
 }
 

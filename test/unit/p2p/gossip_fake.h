@@ -63,7 +63,7 @@ static inline struct ww_slab *fake_message(
     f.signature = ww_bytes(sig, sig_len);
     struct ww_slab *frame = ww_gossip_frame_encode(&f);
     uint64_t len;
-    ww_err n = ww_pb_varint_decode(ww_slab_view(frame), &len);
+    ww_err n = ww_protobuf_varint_decode(ww_slab_view(frame), &len);
     WW_ASSERT(n > 0);
     struct ww_slab *rpc = ww_slab_copy(ww_bytes_skip(ww_slab_view(frame), (size_t)n));
     ww_slab_unref(frame);

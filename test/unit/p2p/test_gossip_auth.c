@@ -93,7 +93,7 @@ static void routers_understand_each_other(void **state)
     struct ww_slab *frame;
     while ((frame = ww_gossip_peer_pull(g[0], &peer[0]))) {
         uint64_t len;
-        ww_err n = ww_pb_varint_decode(ww_slab_view(frame), &len);
+        ww_err n = ww_protobuf_varint_decode(ww_slab_view(frame), &len);
         assert_true(n > 0);
         assert_ok(ww_gossip_rpc_in(g[1], &peer[1], ww_bytes_skip(ww_slab_view(frame), (size_t)n), 0));
         ww_slab_unref(frame);

@@ -26,13 +26,13 @@ static struct ww_bytes hex_file(const char *kind, unsigned number)
 static struct ww_bytes frame_message(const struct ww_slab *frame)
 {
     uint64_t len = 0;
-    struct ww_pb_field f;
+    struct ww_protobuf_field f;
     struct ww_bytes rest = ww_slab_view(frame);
-    ww_err n = ww_pb_varint_decode(rest, &len);
+    ww_err n = ww_protobuf_varint_decode(rest, &len);
     assert_true(n > 0);
     rest = ww_bytes_skip(rest, (size_t)n);
     assert_int_equal(rest.len, len);
-    assert_int_equal(ww_pb_next(&rest, &f), 1);
+    assert_int_equal(ww_protobuf_next(&rest, &f), 1);
     assert_int_equal(f.number, 2);
     assert_int_equal(rest.len, 0);
     return f.bytes;

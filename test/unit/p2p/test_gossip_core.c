@@ -125,7 +125,7 @@ static void in_control(struct fixture *f, size_t i, struct ww_buf *entries)
 {
     struct ww_slab *frame = ww_gossip_frame_control((struct ww_bytes){0}, ww_buf_view(entries));
     uint64_t len;
-    ww_err n = ww_pb_varint_decode(ww_slab_view(frame), &len);
+    ww_err n = ww_protobuf_varint_decode(ww_slab_view(frame), &len);
     assert_true(n > 0);
     in(f, i, ww_bytes_skip(ww_slab_view(frame), (size_t)n));
     ww_slab_unref(frame);
@@ -214,7 +214,7 @@ static struct heard hear(struct fixture *f, size_t i)
     struct ww_slab *frame;
     while ((frame = ww_gossip_peer_pull(f->g, &f->peers[i]))) {
         uint64_t len;
-        ww_err n = ww_pb_varint_decode(ww_slab_view(frame), &len);
+        ww_err n = ww_protobuf_varint_decode(ww_slab_view(frame), &len);
         struct ww_gossip_cursor c = {.rpc = ww_bytes_skip(ww_slab_view(frame), (size_t)n)};
         struct ww_gossip_item item;
         assert_int_equal(len, c.rpc.len);

@@ -134,7 +134,7 @@ static void net_free(struct net *net)
 static bool has_message(const struct ww_slab *frame)
 {
     uint64_t len;
-    ww_err n = ww_pb_varint_decode(ww_slab_view(frame), &len);
+    ww_err n = ww_protobuf_varint_decode(ww_slab_view(frame), &len);
     return n > 0 && (size_t)n < frame->len && frame->data[n] == 0x12;
 }
 
@@ -203,7 +203,7 @@ static void arrive(struct net *net, struct wire *w)
             return;
         ww_list_remove(&fl->link);
         uint64_t len;
-        ww_err n = ww_pb_varint_decode(ww_slab_view(fl->frame), &len);
+        ww_err n = ww_protobuf_varint_decode(ww_slab_view(fl->frame), &len);
         note(net, fl->frame->data, fl->frame->len);
         assert_ok(ww_gossip_rpc_in(
             net->nodes[w->to].g, &back->peer, ww_bytes_skip(ww_slab_view(fl->frame), (size_t)n), net->now));

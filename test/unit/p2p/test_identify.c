@@ -1,5 +1,5 @@
 #include "p2p/identify.h"
-#include "base/pb.h"
+#include "base/protobuf.h"
 #include "base/prng.h"
 #include "test/lib/alloc_fail.h"
 #include "test/lib/test.h"
@@ -50,7 +50,7 @@ static void test_golden(void **state)
     ww_buf_init(&out, 4096);
     assert_ok(ww_identify_encode(&id, &out));
     uint64_t len = 0;
-    assert_int_equal(ww_pb_varint_decode(ww_buf_view(&out), &len), 2);
+    assert_int_equal(ww_protobuf_varint_decode(ww_buf_view(&out), &len), 2);
     assert_bytes(ww_bytes_skip(ww_buf_view(&out), 2), golden().ptr, golden().len);
     ww_buf_fini(&out);
 }
@@ -123,18 +123,18 @@ static void test_caps(void **state)
     static uint8_t filler[1025];
     memset(filler, 'x', sizeof filler);
     for (size_t i = 0; i < WW_IDENTIFY_ADDRS_MAX + 1; i++)
-        assert_ok(ww_pb_put_bytes(&message, 2, ww_bytes(filler, 3)));
+        assert_ok(ww_protobuf_put_bytes(&message, 2, ww_bytes(filler, 3)));
     for (size_t i = 0; i < WW_IDENTIFY_PROTOCOLS_MAX; i++)
-        assert_ok(ww_pb_put_bytes(&message, 3, ww_bytes(filler, 3)));
+        assert_ok(ww_protobuf_put_bytes(&message, 3, ww_bytes(filler, 3)));
     struct ww_identify id = {0};
     assert_ok(ww_identify_merge(&id, ww_buf_view(&message)));
     assert_int_equal(id.addr_count, WW_IDENTIFY_ADDRS_MAX);
     assert_int_equal(id.protocol_count, WW_IDENTIFY_PROTOCOLS_MAX);
     assert_true(id.cut);
     ww_buf_clear(&message);
-    assert_ok(ww_pb_put_bytes(&message, 2, ww_bytes(filler, 1025)));
-    assert_ok(ww_pb_put_bytes(&message, 3, ww_bytes(filler, 1024)));
-    assert_ok(ww_pb_put_bytes(&message, 6, ww_bytes(filler, 257)));
+    assert_ok(ww_protobuf_put_bytes(&message, 2, ww_bytes(filler, 1025)));
+    assert_ok(ww_protobuf_put_bytes(&message, 3, ww_bytes(filler, 1024)));
+    assert_ok(ww_protobuf_put_bytes(&message, 6, ww_bytes(filler, 257)));
     id = (struct ww_identify){0};
     assert_ok(ww_identify_merge(&id, ww_buf_view(&message)));
     assert_int_equal(id.addr_count, 0);
@@ -193,7 +193,7 @@ static void test_round_trip(void **state)
         assert_ok(ww_identify_encode(&id, &out));
         for (size_t at = 0; at < ww_buf_len(&out);) {
             uint64_t len = 0;
-            ww_err n = ww_pb_varint_decode(ww_bytes_skip(ww_buf_view(&out), at), &len);
+            ww_err n = ww_protobuf_varint_decode(ww_bytes_skip(ww_buf_view(&out), at), &len);
             assert_true(n > 0);
             at += (size_t)n + (size_t)len;
             if (len > WW_IDENTIFY_SENT_MAX)

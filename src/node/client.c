@@ -367,6 +367,13 @@ ww_err ww_client_new(const struct ww_client_conf *conf, struct ww_client **ret_c
     return 0;
 }
 
+static void client_destroy(struct ww_vat *vat)
+{
+    struct ww_client *c = WW_CONTAINER_OF(vat, struct ww_client, vat);
+    ww_vat_fini(&c->vat);
+    ww_free(c);
+}
+
 void ww_client_free(struct ww_client *c)
 {
     if (!c)
@@ -379,11 +386,14 @@ void ww_client_free(struct ww_client *c)
         attempt_free(WW_LIST_ENTRY(c->attempts.next, struct attempt, link));
     while (!ww_list_empty(&c->waiting))
         candidate_free(c, WW_LIST_ENTRY(c->waiting.next, struct candidate, link));
-    ww_vat_fini(&c->vat);
     ww_swarm_free(c->swarm);
     ww_node_texts_fini(&c->discover);
     ww_node_texts_fini(&c->peers);
-    ww_free(c);
+    /* `ready` and `failed` come from the vat, which cannot go under its own feet. */
+    if (c->vat.running)
+        c->vat.idle = client_destroy;
+    else
+        client_destroy(&c->vat);
 }
 
 struct ww_rpc_vat *ww_client_vat(struct ww_client *client)

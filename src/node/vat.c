@@ -47,7 +47,13 @@ static void link_flush(struct ww_link *link)
 static void vat_run(struct ww_task *task)
 {
     struct ww_vat *vat = WW_CONTAINER_OF(task, struct ww_vat, task);
+    vat->running = true;
     bool more = ww_rpc_vat_run(vat->rpc, ww_env_now(vat->env), EVENTS_PER_TURN);
+    vat->running = false;
+    if (vat->idle) {
+        vat->idle(vat);
+        return;
+    }
     for (struct ww_list *node; (node = ww_list_pop_front(&vat->dirty));)
         link_flush(WW_LIST_ENTRY(node, struct ww_link, dirty));
     WW_LIST_FOR_SAFE(it, &vat->paused)

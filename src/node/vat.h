@@ -21,10 +21,13 @@ struct ww_vat {
     struct ww_task task;
     struct ww_list dirty;  /* links with output to write */
     struct ww_list paused; /* links whose peer made us hold too much */
+    bool running;          /* callbacks of the vat are being delivered: ww_vat_fini must wait */
+    /* Set by an owner that goes away in such a callback: called, once, when they are over. */
+    void (*idle)(struct ww_vat *vat);
 };
 
 WW_MUST_USE ww_err ww_vat_init(struct ww_vat *vat, struct ww_env *env);
-/* All links must have been freed. */
+/* All links must have been freed, and the vat not be running. */
 void ww_vat_fini(struct ww_vat *vat);
 
 struct ww_link {

@@ -1,8 +1,7 @@
 #include "sim/node_program.h"
 
-#include <stdio.h>
-
 #include "sim/node_check.h"
+#include "sim/node_reader.h"
 
 #define LATE_NS (5 * WW_NS_PER_MS) /* timers, the table's wheel, one turn of the loop */
 /* Gossip brings what a peer missed within this: three heartbeats of the router, and a round trip. */
@@ -10,16 +9,11 @@
 /* After a disturbance TCP waits this long until it tries again, at most: spells last ten seconds. */
 #define BACKOFF_NS (20 * WW_NS_PER_S)
 #define FAREWELL_NS WW_NS_PER_S
+/* What changed in a table has reached those who watch it. */
+#define QUIET_NS WW_NS_PER_S
 #define HELD_MAX (64u << 20)
 
-enum { PORT = 2020, SNAPSHOTS = 2, STATIC_MAX = 3, META_COUNT = 3, META_MAX = 32, FULL_CHECK_EVERY = 8 };
-
-struct ww_node_life {
-    struct ww_peer_id peer;
-    uint64_t server;
-    uint32_t index, number;
-    uint64_t began_ns, leaving_ns, over_ns; /* of the world; 0: not yet */
-};
+enum { SNAPSHOTS = 2, FULL_CHECK_EVERY = 8, READERS_MAX = 2, READERS_UP_TO = 60 };
 
 /* What a host's node said of another's life at the last check. */
 struct opinion {
@@ -37,105 +31,63 @@ struct host {
     struct ww_node_program *program;
     struct ww_sim_node *machine;
     struct ww_keypair key;
-    struct ww_node *node; /* NULL: has left */
+    struct ww_node *node;          /* NULL: has left, or a reader's host */
+    struct ww_node_reader *reader; /* ... */
     struct ww_node_leave leave;
     size_t life;              /* in program->lives */
     struct opinion *opinions; /* by life */
     size_t opinion_count;
     struct kept kept[SNAPSHOTS];
     struct ww_prng prng;
-    uint64_t checks, listed_sum;
+    uint64_t checks, listed_sum, changed_ns;
 };
-
-/* ---- identities ---- */
-
-static void key_of(size_t index, struct ww_keypair *ret_key)
-{
-    uint8_t seed[WW_ED25519_SEED_BYTES] = {'n', 'o', 'd', 'e'};
-    ww_le32_store(seed + 4, (uint32_t)index);
-    ww_keypair_from_seed(ret_key, seed);
-}
-
-static void static_text(size_t index, char *out, size_t out_size)
-{
-    struct ww_keypair key;
-    struct ww_peer_id id;
-    char text[WW_PEER_ID_TEXT_MAX];
-    key_of(index, &key);
-    ww_peer_id_from_key(&key.pub, &id);
-    ww_keypair_fini(&key);
-    snprintf(out, out_size, "/ip4/10.0.%zu.%zu/tcp/%d/p2p/%s", (index + 1) >> 8, (index + 1) & 255, PORT,
-        ww_peer_id_format(&id, text));
-}
-
-/* One key that all share, one of few values, one that changes with the life. */
-static void meta_of(uint32_t index, uint32_t number, char out[META_COUNT][META_MAX])
-{
-    snprintf(out[0], META_MAX, "zone=%c", 'a' + (char)(index % 3));
-    snprintf(out[1], META_MAX, "life=%u", number);
-    snprintf(out[2], META_MAX, "app=ww");
-}
-
-static struct ww_node_life *life_of(const struct ww_node_program *p, uint64_t server)
-{
-    for (size_t i = p->life_count; i-- > 0;) {
-        if (p->lives[i].server == server)
-            return &p->lives[i];
-    }
-    return NULL;
-}
-
-static ww_err life_add(struct host *h)
-{
-    struct ww_node_program *p = h->program;
-    struct ww_node_life *lives = ww_realloc(p->lives, (p->life_count + 1) * sizeof *lives);
-    if (!lives)
-        return WW_ENOMEM;
-    p->lives = lives;
-    h->life = p->life_count++;
-    p->lives[h->life] = (struct ww_node_life){
-        .index = ww_sim_node_index(h->machine), .began_ns = ww_sim_now(ww_sim_node_world(h->machine))};
-    for (size_t i = 0; i < h->life; i++)
-        p->lives[h->life].number += p->lives[i].index == p->lives[h->life].index;
-    return WW_OK;
-}
 
 /* ---- a life ---- */
 
+static struct ww_node_life *own_life(const struct host *h)
+{
+    return &h->program->lives.all[h->life];
+}
+
+static uint64_t world_now(const struct host *h)
+{
+    return ww_sim_now(ww_sim_node_world(h->machine));
+}
+
 static ww_err node_open(struct host *h, struct ww_diag *diag)
 {
-    const struct ww_node_program *p = h->program;
-    char meta[META_COUNT][META_MAX], fixed[STATIC_MAX][160];
-    const char *const listen[] = {"/ip4/0.0.0.0/tcp/2020"};
-    const char *metas[META_COUNT], *peers[STATIC_MAX];
-    struct ww_node_life *life = &h->program->lives[h->life];
+    struct ww_node_program *p = h->program;
+    static const char *const listen[] = {"/ip4/0.0.0.0/tcp/2020"};
+    char meta[WW_NODE_LIFE_META][WW_NODE_LIFE_META_MAX];
+    const char *metas[WW_NODE_LIFE_META];
+    struct ww_node_life_peers peers;
+    uint32_t index = ww_sim_node_index(h->machine);
+    ww_node_life_key(index, &h->key);
+    WW_TRY(ww_node_life_add(&p->lives, index, world_now(h), &h->life));
+    ww_sim_prng(ww_sim_node_world(h->machine), "node-program", h->life, &h->prng);
+    ww_node_life_meta(own_life(h), meta);
+    for (size_t i = 0; i < WW_NODE_LIFE_META; i++)
+        metas[i] = meta[i];
+    ww_node_life_peers(&p->lives, index, &peers);
     struct ww_node_conf conf = {.env = ww_sim_node_env(h->machine),
         .key = &h->key,
-        .ns = "sim",
+        .ns = WW_NODE_LIFE_NS,
         .meta = metas,
-        .meta_count = META_COUNT,
+        .meta_count = WW_NODE_LIFE_META,
         .ttl_ms = p->ttl_ms,
         .listen = listen,
-        .listen_count = p->static_peers || p->fixed_port,
-        .peers = peers};
-    meta_of(life->index, life->number, meta);
-    for (size_t i = 0; i < META_COUNT; i++)
-        metas[i] = meta[i];
-    for (size_t i = 0; p->static_peers && i < p->nodes && i < STATIC_MAX; i++) {
-        if (i == life->index)
-            continue;
-        static_text(i, fixed[conf.peer_count], sizeof fixed[0]);
-        peers[conf.peer_count] = fixed[conf.peer_count];
-        conf.peer_count++;
-    }
+        .listen_count = p->lives.static_peers || p->fixed_port,
+        .peers = peers.views,
+        .peer_count = peers.count};
     WW_TRY(ww_node_new(&conf, &h->node, diag));
-    life->peer = *ww_node_id(h->node);
-    life->server = ww_node_server(h->node);
+    own_life(h)->peer = *ww_node_id(h->node);
+    own_life(h)->server = ww_node_server(h->node);
     return WW_OK;
 }
 
 static void host_free(struct host *h)
 {
+    ww_node_reader_free(h->reader);
     ww_node_free(h->node);
     for (size_t i = 0; i < SNAPSHOTS; i++)
         ww_snapshot_unref(h->kept[i].snap); /* later than their table, as a slow reader's would be */
@@ -153,12 +105,9 @@ static ww_err start(
         return WW_ENOMEM;
     h->program = WW_CONTAINER_OF(program, struct ww_node_program, program);
     h->machine = node;
-    key_of(ww_sim_node_index(node), &h->key);
-    ww_err err = life_add(h);
-    if (!err) {
-        ww_sim_prng(ww_sim_node_world(node), "node-program", h->life, &h->prng);
-        err = node_open(h, &diag);
-    }
+    ww_err err = ww_sim_node_index(node) < h->program->lives.nodes
+        ? node_open(h, &diag)
+        : ww_node_reader_new(node, &h->program->lives, &h->reader);
     if (err) {
         ww_sim_note(ww_sim_node_world(node), node, "does not start: %s", diag.text);
         host_free(h);
@@ -179,21 +128,31 @@ static void leave(struct ww_scenario_program *program, struct ww_scenario_app *a
 {
     struct host *h = WW_CONTAINER_OF(app, struct host, app);
     WW_UNUSED(program);
-    h->program->lives[h->life].leaving_ns = ww_sim_now(ww_sim_node_world(h->machine));
+    ww_node_reader_free(h->reader);
+    h->reader = NULL;
+    if (!h->node)
+        return;
+    own_life(h)->leaving_ns = world_now(h);
     h->leave.done = left;
     ww_node_leave(h->node, &h->leave);
+}
+
+static void life_over(struct host *h)
+{
+    struct ww_node_program *p = h->program;
+    struct ww_node_life *life = own_life(h);
+    if (life->leaving_ns && h->node && ww_sim_node_running(h->machine) && !p->fault)
+        p->fault = ww_diag_set(
+            &p->fault_diag, WW_ETIMEOUT, "%s takes too long to leave", ww_sim_node_name(h->machine));
+    life->over_ns = world_now(h);
 }
 
 static void stop(struct ww_scenario_program *program, struct ww_scenario_app *app)
 {
     struct host *h = WW_CONTAINER_OF(app, struct host, app);
-    struct ww_node_program *p = h->program;
-    struct ww_node_life *life = &p->lives[h->life];
     WW_UNUSED(program);
-    if (life->leaving_ns && h->node && ww_sim_node_running(h->machine) && !p->fault)
-        p->fault = ww_diag_set(
-            &p->fault_diag, WW_ETIMEOUT, "%s takes too long to leave", ww_sim_node_name(h->machine));
-    life->over_ns = ww_sim_now(ww_sim_node_world(h->machine));
+    if (ww_sim_node_index(h->machine) < h->program->lives.nodes)
+        life_over(h);
     host_free(h);
 }
 
@@ -218,27 +177,19 @@ static unsigned long long ms(uint64_t ns)
     return (unsigned long long)(ns / WW_NS_PER_MS);
 }
 
-static bool record_is_of(const struct ww_record *r, const struct ww_node_life *life, const char *host)
+static bool record_is_of(const struct ww_record *r, const struct ww_node_life *life)
 {
-    char meta[META_COUNT][META_MAX];
-    meta_of(life->index, life->number, meta);
-    if (!ww_bytes_eq(r->peer, ww_peer_id_view(&life->peer)) || !ww_bytes_eq(r->host, ww_bytes_str(host)))
-        return false;
-    for (uint32_t i = 0; i < META_COUNT; i++) {
-        bool found = false;
-        for (uint32_t k = 0; k < r->meta_count; k++)
-            found = found || ww_bytes_eq(ww_record_meta(r, k), ww_bytes_str(meta[i]));
-        if (!found)
-            return false;
-    }
-    return r->meta_count == META_COUNT;
+    struct ww_bytes meta[WW_ROUTING_META_MAX];
+    for (uint32_t i = 0; i < r->meta_count; i++)
+        meta[i] = ww_record_meta(r, i);
+    return ww_node_life_is(life, r->peer, r->host, meta, r->meta_count);
 }
 
 /* A life that is over: its last heartbeat may have been under way, and longer when something held it up. */
 static ww_err check_over(const struct moment *m, const struct host *h, const struct ww_node_life *life)
 {
     const char *name = ww_sim_node_name(h->machine);
-    const struct ww_node_life *own = &m->program->lives[h->life];
+    const struct ww_node_life *own = own_life(h);
     uint64_t end = life->over_ns, quiet = m->now_ns - m->calm_ns;
     if (life->leaving_ns && m->now_ns - life->leaving_ns > FAREWELL_NS &&
         quiet + BACKOFF_NS < life->leaving_ns && own->began_ns + BACKOFF_NS < life->leaving_ns &&
@@ -267,9 +218,9 @@ static ww_err check_records(const struct moment *m, struct host *h)
         return WW_ENOMEM;
     ww_scan_init(&it, snap, &all);
     while (!err && ww_scan_next(&it, &r)) {
-        const struct ww_node_life *life = life_of(m->program, r.server);
+        const struct ww_node_life *life = ww_node_life_of(&m->program->lives, r.server);
         sum += r.server;
-        if (!life || !record_is_of(&r, life, ww_sim_node_name(ww_scenario_node(m->scenario, life->index))))
+        if (!life || !record_is_of(&r, life))
             err = ww_diag_set(m->diag, WW_EPEERID, "%s lists what never was: %.*s",
                 ww_sim_node_name(h->machine), (int)r.host.len, (const char *)r.host.ptr);
         else
@@ -279,6 +230,8 @@ static ww_err check_records(const struct moment *m, struct host *h)
     ww_snapshot_unref(snap);
     if (!err && (sum != h->listed_sum || h->checks % FULL_CHECK_EVERY == 0))
         err = ww_node_check_indexes(ww_node_routing(h->node), m->diag);
+    if (sum != h->listed_sum)
+        h->changed_ns = m->now_ns;
     h->listed_sum = sum;
     return err;
 }
@@ -288,16 +241,16 @@ static ww_err check_opinions(const struct moment *m, struct host *h)
 {
     struct ww_node_program *p = m->program;
     uint64_t calm_min = p->ttl_ms * WW_NS_PER_MS + IN_FLIGHT_NS;
-    if (h->opinion_count < p->life_count) {
-        struct opinion *more = ww_realloc(h->opinions, p->life_count * sizeof *more);
+    if (h->opinion_count < p->lives.count) {
+        struct opinion *more = ww_realloc(h->opinions, p->lives.count * sizeof *more);
         if (!more)
             return WW_ENOMEM;
         h->opinions = more;
-        memset(more + h->opinion_count, 0, (p->life_count - h->opinion_count) * sizeof *more);
-        h->opinion_count = p->life_count;
+        memset(more + h->opinion_count, 0, (p->lives.count - h->opinion_count) * sizeof *more);
+        h->opinion_count = p->lives.count;
     }
-    for (size_t i = 0; i < p->life_count; i++) {
-        const struct ww_node_life *life = &p->lives[i];
+    for (size_t i = 0; i < p->lives.count; i++) {
+        const struct ww_node_life *life = &p->lives.all[i];
         struct opinion *o = &h->opinions[i];
         struct ww_record r;
         if (life->over_ns || life->leaving_ns)
@@ -341,7 +294,7 @@ static ww_err check_host(const struct moment *m, struct host *h)
     struct ww_swarm_stats stats;
     h->checks++;
     ww_swarm_stats(ww_node_swarm(h->node), &stats);
-    if (stats.conns_in + stats.conns_out > 8 * m->program->nodes || stats.bytes_held > HELD_MAX)
+    if (stats.conns_in + stats.conns_out > 8 * m->program->lives.nodes || stats.bytes_held > HELD_MAX)
         return ww_diag_set(m->diag, WW_ELIMIT, "%s holds %llu connections and %llu bytes", name,
             (unsigned long long)(stats.conns_in + stats.conns_out), (unsigned long long)stats.bytes_held);
     if (awake_ns > LATE_NS) {
@@ -354,6 +307,26 @@ static ww_err check_host(const struct moment *m, struct host *h)
     WW_TRY(check_records(m, h));
     WW_TRY(check_opinions(m, h));
     return check_snapshots(m, h);
+}
+
+/* The host of the node that a reader is logged in at; NULL: there is none, or it is gone. */
+static struct host *served_by(const struct moment *m, const struct ww_node_reader *reader)
+{
+    uint64_t server = ww_node_reader_server(reader);
+    const struct ww_node_life *life = server ? ww_node_life_of(&m->program->lives, server) : NULL;
+    struct ww_scenario_app *app = life ? ww_scenario_app(m->scenario, life->index) : NULL;
+    struct host *h = app ? WW_CONTAINER_OF(app, struct host, app) : NULL;
+    return h && h->node && ww_node_server(h->node) == server ? h : NULL;
+}
+
+/* What a reader was told, and, when nothing has moved for a while, that it was told all. */
+static ww_err check_reader(const struct moment *m, const struct host *h)
+{
+    WW_TRY(ww_node_reader_safe(h->reader, m->diag));
+    const struct host *at = served_by(m, h->reader);
+    if (!at || m->calm_ns < BACKOFF_NS || m->now_ns - at->changed_ns < QUIET_NS)
+        return WW_OK;
+    return ww_node_reader_compare(h->reader, ww_node_routing(at->node), m->diag);
 }
 
 static ww_err safe(struct ww_scenario_program *program, struct ww_scenario *scenario, struct ww_diag *diag)
@@ -370,56 +343,70 @@ static ww_err safe(struct ww_scenario_program *program, struct ww_scenario *scen
         struct host *h = app ? WW_CONTAINER_OF(app, struct host, app) : NULL;
         if (h && h->node)
             WW_TRY(check_host(&m, h));
+        if (h && h->reader)
+            WW_TRY(check_reader(&m, h));
     }
     return WW_OK;
 }
 
 /* ---- the goal ---- */
 
+static ww_err node_converged(
+    const struct ww_node_program *p, struct ww_node *node, const char *name, struct ww_diag *diag)
+{
+    struct ww_routing *table = ww_node_routing(node);
+    struct ww_swarm *swarm = ww_node_swarm(node);
+    size_t alive = 0;
+    for (size_t k = 0; k < p->lives.count; k++) {
+        const struct ww_node_life *life = &p->lives.all[k];
+        struct ww_record r;
+        if (life->over_ns)
+            continue;
+        alive++;
+        ww_err err = ww_routing_get(table, ww_peer_id_view(&life->peer), &r);
+        if (err || r.server != life->server)
+            return ww_diag_set(diag, WW_ENOTFOUND, "%s %s n%u (%zu connections, %sconnected to it)", name,
+                err ? "does not list" : "lists an earlier life of", life->index + 1,
+                ww_swarm_conn_count(swarm), ww_swarm_connected(swarm, &life->peer) ? "" : "not ");
+    }
+    if (ww_routing_count(table) != alive)
+        return ww_diag_set(
+            diag, WW_EEXIST, "%s lists %zu nodes, but %zu run", name, ww_routing_count(table), alive);
+    return WW_OK;
+}
+
 static ww_err converged(
     struct ww_scenario_program *program, struct ww_scenario *scenario, struct ww_diag *diag)
 {
     const struct ww_node_program *p = WW_CONTAINER_OF(program, struct ww_node_program, program);
     for (size_t i = 0; i < ww_scenario_node_count(scenario); i++) {
-        struct ww_node *node = ww_node_program_node(scenario, i);
-        const char *name = ww_sim_node_name(ww_scenario_node(scenario, i));
-        size_t alive = 0;
-        if (!node)
-            continue;
-        for (size_t k = 0; k < p->life_count; k++) {
-            const struct ww_node_life *life = &p->lives[k];
-            struct ww_record r;
-            if (life->over_ns)
-                continue;
-            alive++;
-            ww_err err = ww_routing_get(ww_node_routing(node), ww_peer_id_view(&life->peer), &r);
-            if (err || r.server != life->server)
-                return ww_diag_set(diag, WW_ENOTFOUND, "%s %s n%u (%zu connections, %sconnected to it)", name,
-                    err ? "does not list" : "lists an earlier life of", life->index + 1,
-                    ww_swarm_conn_count(ww_node_swarm(node)),
-                    ww_swarm_connected(ww_node_swarm(node), &life->peer) ? "" : "not ");
-        }
-        if (ww_routing_count(ww_node_routing(node)) != alive)
-            return ww_diag_set(diag, WW_EEXIST, "%s lists %zu nodes, but %zu run", name,
-                ww_routing_count(ww_node_routing(node)), alive);
+        struct ww_scenario_app *app = ww_scenario_app(scenario, i);
+        struct host *h = app ? WW_CONTAINER_OF(app, struct host, app) : NULL;
+        if (h && h->node)
+            WW_TRY(node_converged(p, h->node, ww_sim_node_name(h->machine), diag));
+        if (h && h->reader)
+            WW_TRY(ww_node_reader_converged(h->reader, diag));
     }
     return WW_OK;
 }
 
-void ww_node_program_init(struct ww_node_program *ret_program, size_t nodes, uint64_t seed)
+void ww_node_program_init(struct ww_node_program *ret_program, struct ww_scenario_conf *conf)
 {
     struct ww_prng prng, root;
-    ww_prng_init(&root, seed);
+    ww_prng_init(&root, conf->sim.seed);
     ww_prng_split(&root, "node-program", 0, &prng);
     *ret_program = (struct ww_node_program){.program = {start, stop, safe, converged, leave},
-        .nodes = nodes,
         .ttl_ms = (uint32_t)(2000 + 1000 * ww_prng_below(&prng, 4)),
-        .static_peers = ww_prng_below(&prng, 4) == 0,
-        .fixed_port = ww_prng_below(&prng, 2) == 0};
+        .fixed_port = ww_prng_below(&prng, 2) == 0,
+        .lives = {.nodes = conf->nodes, .static_peers = ww_prng_below(&prng, 4) == 0}};
+    if (conf->nodes < READERS_UP_TO)
+        conf->nodes += ww_prng_below(&prng, READERS_MAX + 1);
+    if (conf->sim.nodes_max < conf->nodes)
+        conf->sim.nodes_max = conf->nodes;
 }
 
 void ww_node_program_fini(struct ww_node_program *program)
 {
-    ww_free(program->lives);
-    program->lives = NULL;
+    ww_free(program->lives.all);
+    program->lives = (struct ww_node_lives){0};
 }

@@ -1,7 +1,8 @@
 /* sim/node_program.h — whole Wetware nodes under faults: the same object code as `ww start`.
  *
  * Each host keeps its key over its lives and tells its life in its metadata. Some seeds find each other by
- * multicast, some by static addresses; times to live and ports differ by seed as well.
+ * multicast, some by static addresses; times to live and ports differ by seed as well. Beside the nodes run
+ * up to two readers (node_reader.h), which log in at a node, ask and watch.
  *
  * Safe, at any time:
  *   1. Nothing is in a table past its deadline, and nothing of a life that is over past its time to live plus
@@ -10,29 +11,27 @@
  *   3. Every record is of a life that was, with its host and metadata.
  *   4. In calm weather nobody drops a peer that lives and is connected.
  *   5. Snapshots stay what they were.
+ *   6. What readers are told was said by a node that ran, and standing queries are complete.
  * Converged: every node lists exactly the lives that run.
  */
 #ifndef WW_SIM_NODE_PROGRAM_H
 #define WW_SIM_NODE_PROGRAM_H
 
 #include "node/node.h"
+#include "sim/node_life.h"
 #include "sim/scenario.h"
-
-struct ww_node_life;
 
 struct ww_node_program {
     struct ww_scenario_program program;
-    size_t nodes;
+    struct ww_node_lives lives;
     uint32_t ttl_ms;
-    bool static_peers, fixed_port;
-    struct ww_node_life *lives; /* all that ever were, in order */
-    size_t life_count;
+    bool fixed_port;
     ww_err fault; /* found outside the checks */
     struct ww_diag fault_diag;
 };
 
-/* Chooses what differs by seed. */
-void ww_node_program_init(struct ww_node_program *ret_program, size_t nodes, uint64_t seed);
+/* Chooses what differs by seed, and adds up to two hosts for readers to `conf`. */
+void ww_node_program_init(struct ww_node_program *ret_program, struct ww_scenario_conf *conf);
 void ww_node_program_fini(struct ww_node_program *program);
 /* NULL while it is down or has left. */
 struct ww_node *ww_node_program_node(struct ww_scenario *scenario, size_t index);

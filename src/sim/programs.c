@@ -7,7 +7,7 @@
 static ww_err run_node(struct ww_scenario_conf *conf, struct ww_scenario_result *ret_result)
 {
     struct ww_node_program node;
-    ww_node_program_init(&node, conf->nodes, conf->sim.seed);
+    ww_node_program_init(&node, conf);
     ww_err err = ww_scenario_run(conf, &node.program, ret_result);
     ww_node_program_fini(&node);
     return err;

@@ -198,7 +198,7 @@ ww_err ww_node_check_deadlines(
         if (now_ns > r.deadline_ns && now_ns - r.deadline_ns > late_ns)
             err = ww_diag_set(diag, WW_ESTALE, "%.*s is listed %llu us past its time", (int)r.host.len,
                 (const char *)r.host.ptr, (unsigned long long)((now_ns - r.deadline_ns) / 1000));
-        else if (r.deadline_ns > now_ns + r.ttl_ms * WW_NS_PER_MS)
+        else if (r.deadline_ns > now_ns + (r.ttl_ms + r.ttl_ms / WW_ROUTING_GRACE_PART) * WW_NS_PER_MS)
             err = ww_diag_set(diag, WW_EFAILED, "%.*s is listed for longer than its time to live",
                 (int)r.host.len, (const char *)r.host.ptr);
     }

@@ -185,6 +185,12 @@ static bool record_is_of(const struct ww_record *r, const struct ww_node_life *l
     return ww_node_life_is(life, r->peer, r->host, meta, r->meta_count);
 }
 
+/* What a heartbeat is good for, the table's grace included. */
+static uint64_t record_life_ns(const struct ww_node_program *p)
+{
+    return (p->ttl_ms + p->ttl_ms / WW_ROUTING_GRACE_PART) * WW_NS_PER_MS;
+}
+
 /* A life that is over: its last heartbeat may have been under way, and longer when something held it up. */
 static ww_err check_over(const struct moment *m, const struct host *h, const struct ww_node_life *life)
 {
@@ -200,7 +206,7 @@ static ww_err check_over(const struct moment *m, const struct host *h, const str
         return WW_OK;
     if (quiet + BACKOFF_NS > end)
         end = quiet + BACKOFF_NS;
-    if (m->now_ns > end + m->program->ttl_ms * WW_NS_PER_MS + IN_FLIGHT_NS)
+    if (m->now_ns > end + record_life_ns(m->program) + IN_FLIGHT_NS)
         return ww_diag_set(m->diag, WW_ESTALE, "%s still lists life %u of n%u, which ended %llu ms ago", name,
             life->number, life->index + 1, ms(m->now_ns - life->over_ns));
     return WW_OK;
@@ -240,7 +246,7 @@ static ww_err check_records(const struct moment *m, struct host *h)
 static ww_err check_opinions(const struct moment *m, struct host *h)
 {
     struct ww_node_program *p = m->program;
-    uint64_t calm_min = p->ttl_ms * WW_NS_PER_MS + IN_FLIGHT_NS;
+    uint64_t calm_min = record_life_ns(p) + IN_FLIGHT_NS;
     if (h->opinion_count < p->lives.count) {
         struct opinion *more = ww_realloc(h->opinions, p->lives.count * sizeof *more);
         if (!more)

@@ -36,7 +36,7 @@ struct ww_node_reader {
     struct ww_query *watch_query, *query;
     struct ww_view_ask watch, ask;
     bool watching, asking, ready;
-    unsigned kind; /* of the query in progress */
+    unsigned kind;                               /* of the query in progress */
     uint64_t asked_ns, answered_ns, complete_ns; /* the last two: when it was last so */
     struct set picture, rows;
     ww_err err;

@@ -268,6 +268,9 @@ void ww_gossip_validated(
 size_t ww_gossip_topic_peers(const struct ww_gossip *g, struct ww_bytes topic);
 size_t ww_gossip_mesh_peers(const struct ww_gossip *g, struct ww_bytes topic);
 bool ww_gossip_in_mesh(const struct ww_gossip *g, struct ww_bytes topic, const struct ww_gossip_peer *p);
+/* A topic that peers are in and we are not, for relays that follow their peers; the empty view when there is
+ * none. Valid until something of the router changes. */
+struct ww_bytes ww_gossip_foreign_topic(const struct ww_gossip *g);
 /* Walks over subscribers of a topic: NULL begins, NULL ends. Nothing of the router may change meanwhile. */
 struct ww_gossip_peer *ww_gossip_topic_peer_next(
     const struct ww_gossip *g, struct ww_bytes topic, const struct ww_gossip_peer *after);

@@ -2,6 +2,16 @@
 
 /* ---- topics ---- */
 
+struct ww_bytes ww_gossip_foreign_topic(const struct ww_gossip *g)
+{
+    for (struct ww_map_node *n = ww_map_next(&g->topics, NULL); n; n = ww_map_next(&g->topics, n)) {
+        const struct ww_gossip_topic *t = WW_CONTAINER_OF(n, const struct ww_gossip_topic, node);
+        if (!t->joined && t->member_count > 0)
+            return ww_bytes(t->name, t->name_len);
+    }
+    return (struct ww_bytes){NULL, 0};
+}
+
 struct ww_gossip_topic *ww_gossip_topic_find(const struct ww_gossip *g, struct ww_bytes name)
 {
     struct ww_map_node *n = ww_map_get(&g->topics, name);

@@ -5,6 +5,8 @@
 #include "tool.h"
 
 #define TICK_NS (2 * WW_NS_PER_MS)
+#define FOLLOW_NS (50 * WW_NS_PER_MS)
+#define FOLLOWED_MAX 64
 
 /* The id of a message that was received, to tell duplicates. */
 struct seen_id {
@@ -21,6 +23,7 @@ struct tool_gossip {
     struct ww_timer timer;
     uint64_t published, received, duplicates, begin_ns;
     uint8_t *payload;
+    unsigned followed;
     enum { SETTLING, PUBLISHING, LINGERING } phase;
 };
 
@@ -64,6 +67,21 @@ static ww_err relay_all(struct tool_gossip *g, const char *list)
     return WW_OK;
 }
 
+/* A listener that was not told a topic relays those that its peers are in. */
+static void follow(struct ww_timer *timer)
+{
+    struct tool_gossip *g = WW_CONTAINER_OF(timer, struct tool_gossip, timer);
+    struct ww_bytes topic;
+    while (g->followed < FOLLOWED_MAX && (topic = ww_gossip_foreign_topic(ww_pubsub_router(g->pubsub))).len) {
+        uint8_t name[WW_GOSSIP_TOPIC_MAX]; /* joining changes the router */
+        memcpy(name, topic.ptr, topic.len);
+        if (ww_pubsub_relay(g->pubsub, ww_bytes(name, topic.len)) < 0)
+            break;
+        g->followed++;
+    }
+    g->t->env->ops->timer_set(g->t->env, timer, ww_env_now(g->t->env) + FOLLOW_NS);
+}
+
 bool tool_gossip_serve(struct tool *t)
 {
     struct ww_pubsub_conf conf;
@@ -83,9 +101,12 @@ bool tool_gossip_serve(struct tool *t)
     }
     if (err == WW_OK)
         t->cleanup = gossip_cleanup;
-    bool relay = !t->o.target && (t->o.topic || t->o.test);
-    if (err == WW_OK && relay)
-        err = relay_all(g, topic_of(t));
+    if (err == WW_OK && !t->o.target && t->o.topic) {
+        err = relay_all(g, t->o.topic);
+    } else if (err == WW_OK && !t->o.target) {
+        g->timer.fired = follow;
+        t->env->ops->timer_set(t->env, &g->timer, ww_env_now(t->env) + FOLLOW_NS);
+    }
     if (err < 0)
         fprintf(stderr, "ww-peer: gossip: %s\n", ww_err_text(err));
     return err == WW_OK;

@@ -58,7 +58,7 @@ static const char help_text[] =
     " perf:\n"
     "  --bytes-up N, --bytes-down N   (default 0)\n"
     " gossip:\n"
-    "  --topic T              (default \"test\"; `listen` relays a list: T,T)\n"
+    "  --topic T              (default \"test\"; `listen` relays a list T,T, or without it whatever its peers are in)\n"
     "  --publish N            messages to publish\n"
     "  --expect M             messages of others to wait for\n"
     "  --size B               bytes a message (default 64)\n"

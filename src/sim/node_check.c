@@ -172,14 +172,12 @@ static ww_err check_index(struct oracle *o, enum ww_index index, struct ww_diag 
 ww_err ww_node_check_indexes(struct ww_routing *table, struct ww_diag *diag)
 {
     struct oracle o;
-    ww_err err =
-        ww_routing_check(table) ? WW_OK : ww_diag_set(diag, WW_EFAILED, "the trees do not hold together");
-    if (err)
-        return err;
-    err = oracle_init(&o, table, diag);
+    ww_err err = oracle_init(&o, table, diag);
     for (enum ww_index index = WW_INDEX_ID; !err && index <= WW_INDEX_META; index++)
         err = check_index(&o, index, diag);
     oracle_fini(&o);
+    if (!err && !ww_routing_check(table))
+        err = ww_diag_set(diag, WW_EFAILED, "the trees do not hold together");
     return err;
 }
 

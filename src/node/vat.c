@@ -11,8 +11,18 @@ static void vat_wake(struct ww_rpc_vat_host *host)
     vat->env->ops->post(vat->env, &vat->task);
 }
 
+/* The swarm's connection goes, and its budget with it; the RPC connection may hold things for another turn.
+ */
+static void link_uncharge(struct ww_link *link)
+{
+    for (size_t r = 0; r < WW_RES_COUNT; r++)
+        ww_budget_release(link->budget.parent, (enum ww_resource)r, link->budget.used[r]);
+    link->budget.parent = NULL;
+}
+
 static void link_ended(struct ww_link *link)
 {
+    link_uncharge(link);
     if (link->user.stream)
         ww_stream_release(link->user.stream);
 }
@@ -133,6 +143,7 @@ static void on_eof(struct ww_stream_user *user)
 static void on_closed(struct ww_stream_user *user, ww_err err)
 {
     struct ww_link *link = of_user(user);
+    link_uncharge(link);
     if (link->conn)
         ww_rpc_conn_lost(link->conn, err < 0 ? err : WW_ECLOSED);
 }
@@ -177,8 +188,9 @@ ww_err ww_link_init(struct ww_link *link, struct ww_vat *vat, struct ww_stream *
     }
     link->vat = vat;
     link->closed = closed;
+    ww_budget_init(&link->budget, ww_stream_budget(stream));
     struct ww_rpc_conn_config conf = {
-        .host = &link->host, .bootstrap = bootstrap, .budget = ww_stream_budget(stream), .packed = packed};
+        .host = &link->host, .bootstrap = bootstrap, .budget = &link->budget, .packed = packed};
     ww_err err = ww_rpc_conn_new(vat->rpc, &conf, &link->conn);
     if (err < 0)
         ww_stream_reset(stream);
@@ -194,8 +206,7 @@ void ww_link_fini(struct ww_link *link)
         ww_rpc_conn_close(link->conn, NULL);
     link->closing = true;
     link_flush(link);
-    if (link->user.stream)
-        ww_stream_release(link->user.stream);
+    link_ended(link);
     ww_list_remove(&link->dirty);
     ww_list_remove(&link->paused);
     ww_rpc_conn_free(link->conn);

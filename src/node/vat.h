@@ -35,6 +35,8 @@ struct ww_link {
     struct ww_rpc_conn_host host;
     struct ww_rpc_conn *conn;
     struct ww_vat *vat;
+    struct ww_budget
+        budget;            /* part of the swarm connection's until the stream is gone, which may be earlier */
     struct ww_list dirty;  /* in vat->dirty, or alone */
     struct ww_list paused; /* in vat->paused, or alone */
     bool blocked;          /* the stream refused; `writable` will come */

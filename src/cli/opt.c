@@ -29,7 +29,7 @@ const struct ww_cli_opt ww_cli_opts[] = {
         "only the peer ids in this file (one a line, # comments) may log in; without it everybody"},
     {WW_OPT_LIMIT, "limit", 'n', WW_CLI_NUMBER, AT(limit), "N", NULL, NULL, "stop after N records"},
     {WW_OPT_ORDER, "order", 0, WW_CLI_TEXT, AT(order), "KEY", NULL, NULL,
-        "order by id, server, host or a metadata key; without it by the index that the query uses"},
+        "order by id, server or host; without it by the index that the query uses"},
     {WW_OPT_REVERSE, "reverse", 'r', WW_CLI_FLAG, AT(reverse), NULL, NULL, NULL, "descending order"},
     {WW_OPT_FROM, "from", 0, WW_CLI_TEXT, AT(from), "KEY=VALUE", NULL, NULL, "start at this key (included)"},
     {WW_OPT_TO, "to", 0, WW_CLI_TEXT, AT(to), "KEY=VALUE", NULL, NULL, "end at this key (included)"},

@@ -57,8 +57,8 @@ struct ww_node {
     struct ww_msg scratch; /* of the validator */
     struct ww_pubsub_validator validator;
     bool relaying;
-    size_t topic_peers; /* at the last look */
-    uint64_t last_beat_ns;
+    size_t topic_peers;    /* at the last look */
+    uint64_t last_beat_ns; /* that went to somebody; 0: none */
     struct ww_timer beat_timer, expiry_timer, look_timer;
 
     /* meeting others */

@@ -54,7 +54,8 @@ static void beat(struct ww_timer *timer)
         ww_pulse_clock_sent(&node->clock, now, ww_prng_u64(&node->prng));
     else
         ww_pulse_clock_failed(&node->clock, now, ww_prng_u64(&node->prng));
-    node->last_beat_ns = now;
+    /* A beat that nobody heard does not delay the next. */
+    node->last_beat_ns = ww_pubsub_mesh_peers(node->pubsub, ww_bytes_str(node->ns)) ? now : 0;
     arm_beat(node);
 }
 
@@ -83,8 +84,10 @@ void ww_node_pulse_farewell(struct ww_node *node)
 static void look(struct ww_timer *timer)
 {
     struct ww_node *node = WW_CONTAINER_OF(timer, struct ww_node, look_timer);
-    size_t peers = ww_pubsub_topic_peers(node->pubsub, ww_bytes_str(node->ns));
-    if (peers > node->topic_peers)
+    struct ww_bytes topic = ww_bytes_str(node->ns);
+    size_t peers = ww_pubsub_topic_peers(node->pubsub, topic);
+    bool unheard = node->last_beat_ns == 0 && ww_pubsub_mesh_peers(node->pubsub, topic) > 0;
+    if (peers > node->topic_peers || unheard)
         ww_node_pulse_hurry(node);
     node->topic_peers = peers;
     if (node->boot)
@@ -113,7 +116,8 @@ static void trace_change(struct ww_node *node, const struct ww_record *before, c
     const struct ww_record *r = after ? after : before;
     struct ww_peer_id id;
     char peer[WW_PEER_ID_TEXT_MAX], server[20];
-    if (!node->env->trace || ww_peer_id_decode(r->peer, &id) < 0 || ww_peer_id_eq(&id, ww_swarm_id(node->swarm)))
+    if (!node->env->trace || ww_peer_id_decode(r->peer, &id) < 0 ||
+        ww_peer_id_eq(&id, ww_swarm_id(node->swarm)))
         return;
     ww_peer_id_format(&id, peer);
     snprintf(server, sizeof server, "%016llx", (unsigned long long)r->server);

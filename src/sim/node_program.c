@@ -4,10 +4,10 @@
 #include "sim/node_reader.h"
 
 #define LATE_NS (5 * WW_NS_PER_MS) /* timers, the table's wheel, one turn of the loop */
-/* Gossip brings what a peer missed within this: three heartbeats of the router, and a round trip. */
-#define IN_FLIGHT_NS (4 * WW_NS_PER_S)
+/* Gossip brings what a peer missed within this: its router tells of it at the next heartbeat, three times. */
+#define IN_FLIGHT_NS (3 * WW_NS_PER_S)
 /* After a disturbance TCP waits this long until it tries again, at most: spells last ten seconds. */
-#define BACKOFF_NS (20 * WW_NS_PER_S)
+#define BACKOFF_NS (12 * WW_NS_PER_S)
 #define FAREWELL_NS WW_NS_PER_S
 /* What changed in a table has reached those who watch it. */
 #define QUIET_NS WW_NS_PER_S
@@ -405,6 +405,11 @@ void ww_node_program_init(struct ww_node_program *ret_program, struct ww_scenari
         .ttl_ms = (uint32_t)(2000 + 1000 * ww_prng_below(&prng, 4)),
         .fixed_port = ww_prng_below(&prng, 2) == 0,
         .lives = {.nodes = conf->nodes, .static_peers = ww_prng_below(&prng, 4) == 0}};
+    /* Half of the seeds have every fault; a quarter only deaths, a quarter only trouble with the network. */
+    static const uint32_t deaths = 1 << WW_FAULT_CRASH | 1 << WW_FAULT_POWER | 1 << WW_FAULT_LEAVE;
+    const uint32_t sorts[] = {UINT32_MAX, UINT32_MAX, deaths, ~deaths};
+    conf->faults &= sorts[ww_prng_below(&prng, 4)];
+    conf->fault_gap_ns >>= ww_prng_below(&prng, 4);
     if (conf->nodes < READERS_UP_TO)
         conf->nodes += ww_prng_below(&prng, READERS_MAX + 1);
     if (conf->sim.nodes_max < conf->nodes)

@@ -1,8 +1,8 @@
 /* sim/node_program.h — whole Wetware nodes under faults: the same object code as `ww start`.
  *
  * Each host keeps its key over its lives and tells its life in its metadata. Some seeds find each other by
- * multicast, some by static addresses; times to live and ports differ by seed as well. Beside the nodes run
- * up to two readers (node_reader.h), which log in at a node, ask and watch.
+ * multicast, some by static addresses; times to live, ports and the sorts of faults differ by seed as well.
+ * Beside the nodes run up to two readers (node_reader.h), which log in at a node, ask and watch.
  *
  * Safe, at any time:
  *   1. Nothing is in a table past its deadline, and nothing of a life that is over past its time to live plus

@@ -159,7 +159,10 @@ static ww_err run(struct ww_scenario_conf *conf,
     void (*tamper)(struct tampered *t, struct ww_scenario *scenario), struct ww_scenario_result *ret_result)
 {
     struct tampered t = {.program = {start, stop, safe, converged, NULL}, .tamper = tamper};
+    uint32_t faults = conf->faults;
     ww_node_program_init(&t.node, conf);
+    conf->faults = faults; /* the test's, not the seed's */
+    conf->fault_gap_ns = WW_NS_PER_S / 2;
     ww_err err = ww_scenario_run(conf, &t.program, ret_result);
     ww_node_program_fini(&t.node);
     return err;

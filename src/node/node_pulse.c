@@ -54,9 +54,15 @@ static void beat(struct ww_timer *timer)
         ww_pulse_clock_sent(&node->clock, now, ww_prng_u64(&node->prng));
     else
         ww_pulse_clock_failed(&node->clock, now, ww_prng_u64(&node->prng));
-    /* A beat that nobody heard does not delay the next. */
-    node->last_beat_ns = ww_pubsub_mesh_peers(node->pubsub, ww_bytes_str(node->ns)) ? now : 0;
+    /* A beat that nobody heard does not delay the next. The first that somebody hears is soon said again:
+     * after a quick restart under the same key, Go nodes refuse it as long as they have the former record,
+     * which goes at their next tick. */
+    bool heard = ww_pubsub_mesh_peers(node->pubsub, ww_bytes_str(node->ns)) > 0;
+    bool first = node->last_beat_ns == 0;
+    node->last_beat_ns = heard ? now : 0;
     arm_beat(node);
+    if (heard && first)
+        ww_node_pulse_hurry(node);
 }
 
 void ww_node_pulse_hurry(struct ww_node *node)

@@ -120,6 +120,26 @@ static void newcomers_are_listed_soon(void **state)
     }
 }
 
+/* Who did not take the first heartbeat gets another after a second, and then only as often as the TTL asks.
+ */
+static void the_first_words_are_repeated(void **state)
+{
+    WW_UNUSED(state);
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct world w;
+        world_init(&w, seed);
+        struct member *a = join(&w, 0), *b = join(&w, 1);
+        uint64_t first = await(&w, a, b, 0, 900), heard_ns = ww_sim_now(w.sim);
+        uint64_t second = await(&w, a, b, first, TTL_MS / 4);
+        uint64_t gap_ns = ww_sim_now(w.sim) - heard_ns;
+        assert_true(gap_ns > WW_NS_PER_S && gap_ns < 2 * WW_NS_PER_S);
+        heard_ns = ww_sim_now(w.sim);
+        (void)await(&w, a, b, second, TTL_MS);
+        assert_true(ww_sim_now(w.sim) - heard_ns > (TTL_MS / 2 - 100) * WW_NS_PER_MS);
+        world_fini(&w);
+    }
+}
+
 /* A heartbeat that is later than its TTL, as Go nodes' are by their tick, or a busy machine's. */
 static void a_late_heartbeat_flaps_nobody(void **state)
 {
@@ -186,6 +206,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(newcomers_are_listed_soon),
+        cmocka_unit_test(the_first_words_are_repeated),
         cmocka_unit_test(a_late_heartbeat_flaps_nobody),
         cmocka_unit_test(the_dead_are_forgotten_in_time),
         cmocka_unit_test(a_farewell_takes_effect_at_once),

@@ -26,12 +26,16 @@ class Tap:
 
     def __init__(self):
         self.count = self.failed = 0
+        self.lock = threading.Lock()
+        # A test that is told to stop removes what it made.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         print("TAP version 13", flush=True)
 
     def _line(self, good, name, extra=""):
-        self.count += 1
-        self.failed += not good
-        print(f"{'ok' if good else 'not ok'} {self.count} - {name}{extra}", flush=True)
+        with self.lock:
+            self.count += 1
+            self.failed += not good
+            print(f"{'ok' if good else 'not ok'} {self.count} - {name}{extra}", flush=True)
 
     def check(self, name, body):
         try:
@@ -39,9 +43,26 @@ class Tap:
             self._line(True, name)
             return True
         except Exception:  # noqa: BLE001: any exception is a failed check
-            self._line(False, name)
-            print("\n".join("# " + line for line in traceback.format_exc().splitlines()[-25:]), flush=True)
+            why = "\n".join("# " + line for line in traceback.format_exc().splitlines()[-25:])
+            self._line(False, name, "\n" + why)
             return False
+
+    def together(self, **stories):
+        """Runs the stories side by side, each a function of a `check` that puts the story's name before the point's.
+        What a story starts must end with it: children die with the thread that made them."""
+        def tell(name, story):
+            prefix = name.replace("_", " ")
+            try:
+                story(lambda point, body: self.check(f"{prefix}: {point}", body))
+            except Exception as failure:  # noqa: BLE001: outside of any point
+                def fail(failure=failure):
+                    raise failure
+                self.check(f"{prefix}: goes through", fail)
+        threads = [threading.Thread(target=tell, args=item) for item in stories.items()]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
 
     def skip(self, name, why):
         self._line(True, name, f" # SKIP {why}")
@@ -177,15 +198,17 @@ def _ip(*args, check=True):
 
 
 class Netns:
-    """Network namespaces on one bridge, all below one prefix; removed at the end, and leftovers of a killed run first."""
+    """Network namespaces on one bridge, named after `prefix` and this process; removed at the end, and leftovers of killed
+    runs first."""
 
     def __init__(self, prefix, count, subnet="10.77.0"):
-        self.prefix, self.count, self.subnet = prefix, count, subnet
-        self.names = [f"{prefix}{i}" for i in range(count)]
-        self.hub = f"{prefix}hub"
+        self.count, self.subnet = count, subnet
+        self.tag = f"ww-{prefix}-"
+        self.names = [f"{self.tag}{os.getpid()}-{i}" for i in range(count)]
+        self.hub = f"{self.tag}{os.getpid()}-hub"
 
     def __enter__(self):
-        self._remove()
+        self._remove_leftovers()
         atexit.register(self._remove)
         _ip("netns", "add", self.hub)
         _ip("-n", self.hub, "link", "add", "br0", "type", "bridge", "mcast_snooping", "0")
@@ -207,10 +230,17 @@ class Netns:
         return ["ip", "netns", "exec", self.names[i], *command]
 
     def filter(self, *rules):
-        """Replaces the bridge's rules by these, such as 'ether type ip numgen random mod 100 < 5 drop'; port i is "p<i>"."""
+        """Replaces the bridge's rules by these, such as 'ether type ip numgen random mod 100 < 5 drop'; port i is "p<i>".
+        Without rules everything passes."""
         body = "\n".join(rules)
         run(["ip", "netns", "exec", self.hub, "nft", "-f", "-"], stdin="flush ruleset\ntable bridge f {\nchain c {\n"
             f"type filter hook forward priority 0;\n{body}\n}}\n}}\n")
+
+    def _remove_leftovers(self):
+        for name in run(["ip", "netns", "list"], check=False).split():
+            owner = name[len(self.tag):].split("-")[0] if name.startswith(self.tag) else ""
+            if owner.isdigit() and not os.path.exists(f"/proc/{owner}"):
+                _ip("netns", "del", name, check=False)
 
     def _remove(self):
         have = run(["ip", "netns", "list"], check=False).split()

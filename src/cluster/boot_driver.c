@@ -290,7 +290,8 @@ static ww_err target_add(struct ww_boot *b, struct ww_bytes maddr, bool must_be_
     if (b->target_count == WW_BOOT_TARGETS_MAX)
         return ww_diag_set(diag, WW_ELIMIT, "too many discovery addresses");
     ww_err err = ww_boot_target_parse(maddr, &b->targets[b->target_count], &why);
-    if (err == 0 && must_be_peer && b->targets[b->target_count].way != WW_BOOT_PEER)
+    struct ww_peer_id peer;
+    if (must_be_peer && ww_multiaddr_peer(maddr, &peer, NULL) < 0)
         err = ww_diag_set(&why, WW_EINVAL, "/p2p/ID is missing at the end");
     if (err < 0)
         return ww_diag_set(diag, err, "%s: %s", ww_multiaddr_text(maddr, text, sizeof text), why.text);

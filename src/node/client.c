@@ -85,14 +85,21 @@ static void attempt_free(struct attempt *a)
     ww_free(a);
 }
 
-/* Remembers why, for the message at the end, and lets the next candidate in. */
-static void attempt_failed(struct attempt *a, const char *text)
+/* For the message at the end. */
+static void note_tried(struct attempt *a, const char *text)
 {
     struct ww_client *c = a->client;
     char peer[WW_PEER_ID_TEXT_MAX];
     size_t used = strlen(c->tried);
     ww_peer_id_format(&a->peer, peer);
     snprintf(c->tried + used, sizeof c->tried - used, "\n  %s: %s", peer, text);
+}
+
+/* Remembers why, and lets the next candidate in. */
+static void attempt_failed(struct attempt *a, const char *text)
+{
+    struct ww_client *c = a->client;
+    note_tried(a, text);
     attempt_free(a);
     c->env->ops->post(c->env, &c->next);
 }
@@ -195,12 +202,17 @@ static void dialed(struct ww_swarm_dial *op, ww_err err)
         attempt_failed(a, ww_err_text(err));
 }
 
-static void attempt_timeout(struct ww_timer *timer)
+static const char *step_missed(const struct attempt *a)
 {
     static const char *const steps[] = {
         "no connection in time", "no RPC stream in time", "no answer to the login in time"};
+    return steps[a->step];
+}
+
+static void attempt_timeout(struct ww_timer *timer)
+{
     struct attempt *a = WW_CONTAINER_OF(timer, struct attempt, timer);
-    attempt_failed(a, steps[a->step]);
+    attempt_failed(a, step_missed(a));
 }
 
 /* ---- candidates ---- */
@@ -302,6 +314,11 @@ static void time_over(struct ww_timer *timer)
 {
     struct ww_client *c = WW_CONTAINER_OF(timer, struct ww_client, deadline);
     char text[TRIED_BYTES + 256];
+    WW_LIST_FOR(it, &c->attempts)
+    {
+        struct attempt *a = WW_LIST_ENTRY(it, struct attempt, link);
+        note_tried(a, step_missed(a));
+    }
     if (c->found == 0)
         snprintf(text, sizeof text,
             "nobody answered within %.3g s; is a node of this namespace running? Reach one by address with "
@@ -310,7 +327,7 @@ static void time_over(struct ww_timer *timer)
             (double)c->timeout_ns / 1e9);
     else
         snprintf(text, sizeof text, "no node let us in within %.3g s; tried:%s", (double)c->timeout_ns / 1e9,
-            c->tried[0] ? c->tried : "\n  (still connecting)");
+            c->tried);
     end(c, WW_ETIMEOUT, text);
 }
 

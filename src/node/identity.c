@@ -53,8 +53,10 @@ ww_err ww_identity_load(
     }
     if (err < 0) {
         ww_diag_set(diag, err, "cannot read the key %s: %s", path, ww_err_text(err));
+        err = err == WW_EINVAL ? WW_EIO : err; /* the caller's arguments are fine */
     } else if (ww_keypair_decode(ww_buf_view(&encoded), ret_key) < 0) {
-        err = ww_diag_set(diag, WW_EINVAL, "%s is no private key; move it away to get a new identity", path);
+        err = ww_diag_set(
+            diag, WW_EMALFORMED, "%s is no private key; move it away to get a new identity", path);
     }
     if (encoded.mem)
         ww_wipe(encoded.mem, encoded.capacity);

@@ -64,7 +64,7 @@ class Prefix:
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
         run(["meson", "install", "-C", build, "--no-rebuild", "--quiet", "--destdir", self.root], timeout=120)
-        self.pc = next(self.root.rglob("libww.pc")).parent
+        self.pc = next(self.root.rglob("ww.pc")).parent
         self.lib = next(self.root.rglob("libww.a")).parent
         self.prefix = next(self.root.rglob("include/ww/base.h")).parents[2]
         self.env = dict(os.environ, PKG_CONFIG_PATH=str(self.pc), PKG_CONFIG_SYSROOT_DIR=str(self.root))
@@ -115,11 +115,11 @@ def main(build, scratch):
             assert got.strip() == want, got
         tap.check(f"a program with {package}, {'static' if static else 'shared'}, {compiler} {standard}", body)
 
-    for package in ("libww-capnp", "libww"):
+    for package in ("ww-capnp", "ww"):
         for static in (True, False):
             links(f"message-{package}-{static}", MESSAGE_PROGRAM, package, static, want="malformed message")
-    links("message-cxx", MESSAGE_PROGRAM, "libww-capnp", False, "c++", "c++11", want="malformed message")
-    for package in ("libww-p2p", "libww"):
+    links("message-cxx", MESSAGE_PROGRAM, "ww-capnp", False, "c++", "c++11", want="malformed message")
+    for package in ("ww-p2p", "ww"):
         links(f"peer-id-{package}", PEER_ID_PROGRAM, package, True, "cc", "gnu17",
               want="12D3KooWLnZUpcaBwbz9uD1XsyyHnbXUrJRmxnsMiRnuCmvPix67")
 

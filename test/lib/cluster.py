@@ -39,8 +39,8 @@ class Node(Daemon):
         raise RuntimeError(f"no address in {subnet}: {self.events('node.address')}")
 
     def members(self):
-        """The servers in its table, by its log."""
-        servers = set()
+        """The servers in its table, by its log, which does not name itself."""
+        servers = {self.server}
         for event in self.events():
             if event["event"] == "cluster.join":
                 servers.add(event["server"])

@@ -236,15 +236,25 @@ static void leave_member(struct ww_scenario *s, size_t a)
     s->program->leave(s->program, m->app);
 }
 
+/* One of those that may come. */
+static enum ww_scenario_fault fault_draw(struct ww_scenario *s)
+{
+    enum ww_scenario_fault allowed[WW_FAULT_COUNT];
+    size_t count = 0;
+    for (unsigned f = 0; f < WW_FAULT_COUNT; f++) {
+        if (s->conf.faults & 1u << f)
+            allowed[count++] = (enum ww_scenario_fault)f;
+    }
+    return allowed[ww_prng_below(&s->prng, count)];
+}
+
 static void fault_next(struct ww_sim_call *call)
 {
     struct ww_scenario *s = WW_CONTAINER_OF(call, struct ww_scenario, next_fault);
     ww_sim_at(s->sim, call, ww_sim_now(s->sim) + 1 + ww_prng_below(&s->prng, 2 * s->conf.fault_gap_ns));
-    enum ww_scenario_fault fault = (enum ww_scenario_fault)ww_prng_below(&s->prng, WW_FAULT_COUNT);
+    enum ww_scenario_fault fault = fault_draw(s);
     size_t a = (size_t)ww_prng_below(&s->prng, s->conf.nodes),
            b = (size_t)ww_prng_below(&s->prng, s->conf.nodes);
-    if (!(s->conf.faults & 1u << fault))
-        return;
     switch (fault) {
     case WW_FAULT_LOSS:
     case WW_FAULT_DELAY:
@@ -351,6 +361,7 @@ static ww_err course(struct ww_scenario *s)
 ww_err ww_scenario_run(const struct ww_scenario_conf *conf, struct ww_scenario_program *program,
     struct ww_scenario_result *ret_result)
 {
+    WW_ASSERT(!(conf->faults >> WW_FAULT_COUNT));
     WW_ASSERT(conf->nodes > 0 && conf->nodes <= conf->sim.nodes_max && conf->check_interval_ns > 0);
     struct ww_scenario s = {.conf = *conf, .program = program, .result = ret_result};
     *ret_result = (struct ww_scenario_result){0};

@@ -147,7 +147,7 @@ static ww_err converged(
 void ww_beacon_program_init(struct ww_beacon_program *ret_program)
 {
     *ret_program = (struct ww_beacon_program){
-        .program = {start, stop, safe, converged},
+        .program = {.start = start, .stop = stop, .safe = safe, .converged = converged},
         .interval_ns = WW_NS_PER_S,
         .ttl_ns = 5 * WW_NS_PER_S / 2,
     };

@@ -238,5 +238,6 @@ static ww_err converged(
 
 void ww_gossip_program_init(struct ww_gossip_program *ret_program, size_t nodes)
 {
-    *ret_program = (struct ww_gossip_program){.program = {start, stop, safe, converged}, .nodes = nodes};
+    *ret_program = (struct ww_gossip_program){
+        .program = {.start = start, .stop = stop, .safe = safe, .converged = converged}, .nodes = nodes};
 }

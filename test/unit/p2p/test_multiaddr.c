@@ -93,8 +93,8 @@ static void test_more_bad_texts(void **state)
         "/ip6/1:2:3:4:5:6:7:8::",
         "/ip6/fe80::1%eth0",
         "/dns4//tcp/1",
-        "/dns4/a\x01"
-        "b",
+        ("/dns4/a\x01"
+         "b"), /* two literals, or \x would take the b */
         "/cidr/129",
         "/cidr/256",
         "/cidr",

@@ -23,10 +23,10 @@ static void settle(void)
 {
     bool moved = true;
     while (moved) {
-        moved = ww_rpc_vat_run(n.left.vat, 1, 0) | ww_rpc_vat_run(n.right.vat, 1, 0) |
-            ww_rpc_vat_run(n.in.vat, 1, 0);
-        moved |= pair_move(NULL, &n.left, &n.in, 0) | pair_move(NULL, &n.in, &n.left, 0);
-        moved |= pair_move(NULL, &n.out, &n.right, 0) | pair_move(NULL, &n.right, &n.out, 0);
+        moved = (int)ww_rpc_vat_run(n.left.vat, 1, 0) | (int)ww_rpc_vat_run(n.right.vat, 1, 0) |
+            (int)ww_rpc_vat_run(n.in.vat, 1, 0);
+        moved |= (int)pair_move(NULL, &n.left, &n.in, 0) | (int)pair_move(NULL, &n.in, &n.left, 0);
+        moved |= (int)pair_move(NULL, &n.out, &n.right, 0) | (int)pair_move(NULL, &n.right, &n.out, 0);
         side_check(&n.left);
         side_check(&n.right);
         side_check(&n.in);

@@ -26,6 +26,8 @@ struct ww_os {
     uv_check_t check;     /* after polling: tasks that the events left */
     uv_idle_t idle;       /* runs while tasks wait, so that polling does not block */
     uv_timer_t timer;     /* for the earliest of `timers` */
+    uv_timer_t bound;     /* of ww_os_step */
+    uv_async_t interrupt; /* another thread, or a signal handler */
     uv_signal_t signal[3];
     bool signals_on;
     struct ww_os_signals *signals;
@@ -34,6 +36,7 @@ struct ww_os {
     struct ww_list tasks;
     uint64_t now_ns;
     bool now_valid;  /* now_ns was read in this callback */
+    bool settled;    /* the kernel knows of every socket that we wait for: libuv tells it when it polls */
     int reserve_fd;  /* given up for a moment to refuse connections when descriptors run out */
     size_t resolves; /* requests that libuv still holds */
     uint8_t read_buf[READ_BYTES];
@@ -45,6 +48,13 @@ static inline struct ww_os *ww_os_enter(uv_loop_t *loop)
     struct ww_os *os = WW_CONTAINER_OF(loop, struct ww_os, loop);
     os->now_valid = false;
     return os;
+}
+
+/* In place of uv_poll_start. */
+static inline void ww_os_poll(uv_poll_t *poll, int events, uv_poll_cb polled)
+{
+    WW_CONTAINER_OF(poll->loop, struct ww_os, loop)->settled = false;
+    uv_poll_start(poll, events, polled);
 }
 
 static inline struct ww_os *ww_os_of(struct ww_env *env)

@@ -129,6 +129,7 @@ static void before_poll(uv_prepare_t *prepare)
     struct ww_os *os = ww_os_enter(prepare->loop);
     tasks_run(os);
     timer_arm(os);
+    os->settled = true;
 }
 
 /* Arms the timer as well: libuv decides here, before the next `prepare`, whether anything is left to wait
@@ -138,6 +139,17 @@ static void after_poll(uv_check_t *check)
     struct ww_os *os = ww_os_enter(check->loop);
     tasks_run(os);
     timer_arm(os);
+}
+
+static void bound_over(uv_timer_t *timer)
+{
+    (void)ww_os_enter(timer->loop);
+}
+
+static void interrupted(uv_async_t *async)
+{
+    (void)ww_os_enter(async->loop);
+    uv_stop(async->loop);
 }
 
 static const int signal_numbers[] = {SIGINT, SIGTERM, SIGHUP};
@@ -200,6 +212,12 @@ ww_err ww_os_new(struct ww_os **ret_os)
         ww_free(os);
         return ww_os_err(-err);
     }
+    err = uv_async_init(&os->loop, &os->interrupt, interrupted);
+    if (err) {
+        uv_loop_close(&os->loop);
+        ww_free(os);
+        return ww_os_err(-err);
+    }
     os->env.ops = &os_ops;
     os->timer_ms = WW_NEVER;
     ww_list_init(&os->tasks);
@@ -209,6 +227,7 @@ ww_err ww_os_new(struct ww_os **ret_os)
     uv_check_init(&os->loop, &os->check);
     uv_idle_init(&os->loop, &os->idle);
     uv_timer_init(&os->loop, &os->timer);
+    uv_timer_init(&os->loop, &os->bound);
     for (size_t i = 0; i < WW_COUNT_OF(os->signal); i++) {
         uv_signal_init(&os->loop, &os->signal[i]);
         uv_unref((uv_handle_t *)&os->signal[i]);
@@ -217,6 +236,7 @@ ww_err ww_os_new(struct ww_os **ret_os)
     uv_check_start(&os->check, after_poll);
     uv_unref((uv_handle_t *)&os->prepare);
     uv_unref((uv_handle_t *)&os->check);
+    uv_unref((uv_handle_t *)&os->interrupt);
     *ret_os = os;
     return WW_OK;
 }
@@ -229,6 +249,8 @@ void ww_os_free(struct ww_os *os)
     uv_close((uv_handle_t *)&os->check, NULL);
     uv_close((uv_handle_t *)&os->idle, NULL);
     uv_close((uv_handle_t *)&os->timer, NULL);
+    uv_close((uv_handle_t *)&os->bound, NULL);
+    uv_close((uv_handle_t *)&os->interrupt, NULL);
     for (size_t i = 0; i < WW_COUNT_OF(os->signal); i++)
         uv_close((uv_handle_t *)&os->signal[i], NULL);
     uv_run(&os->loop, UV_RUN_DEFAULT);
@@ -254,7 +276,48 @@ void ww_os_run(struct ww_os *os)
     os->now_valid = false;
 }
 
+bool ww_os_step(struct ww_os *os, int timeout_ms)
+{
+    timer_arm(os);
+    os->now_valid = false;
+    if (timeout_ms < 0 && !uv_loop_alive(&os->loop))
+        return false;
+    /* There is a turn even when nothing is left to wait for, so that an interruption is seen. */
+    uv_ref((uv_handle_t *)&os->interrupt);
+    if (timeout_ms > 0) {
+        uv_update_time(&os->loop);
+        uv_timer_start(&os->bound, bound_over, (uint64_t)timeout_ms, 0);
+    }
+    uv_run(&os->loop, timeout_ms == 0 ? UV_RUN_NOWAIT : UV_RUN_ONCE);
+    uv_timer_stop(&os->bound);
+    uv_unref((uv_handle_t *)&os->interrupt);
+    os->now_valid = false;
+    timer_arm(os);
+    return uv_loop_alive(&os->loop) != 0;
+}
+
+int ww_os_fd(const struct ww_os *os)
+{
+    return uv_backend_fd(&os->loop);
+}
+
+int ww_os_timeout_ms(struct ww_os *os)
+{
+    timer_arm(os);
+    if (!os->settled)
+        return 0;
+    if (!uv_loop_alive(&os->loop))
+        return -1;
+    uv_update_time(&os->loop);
+    return uv_backend_timeout(&os->loop);
+}
+
 void ww_os_stop(struct ww_os *os)
 {
     uv_stop(&os->loop);
+}
+
+void ww_os_interrupt(struct ww_os *os)
+{
+    uv_async_send(&os->interrupt);
 }

@@ -29,6 +29,17 @@ struct ww_env *ww_os_env(struct ww_os *os);
 void ww_os_run(struct ww_os *os);
 /* Makes ww_os_run return after the current callback's turn. Only on the loop's thread. */
 void ww_os_stop(struct ww_os *os);
+/* The same from any thread, and from a signal handler: the present or the next run or step returns. */
+void ww_os_interrupt(struct ww_os *os);
+
+/* One turn: waits at most `timeout_ms` (negative: no bound) and runs callbacks. False: nothing is left that
+ * could call back. Not from within a callback. */
+bool ww_os_step(struct ww_os *os, int timeout_ms);
+/* For life in another loop: wait until the descriptor is readable or the timeout (-1: none) is over, then
+ * ww_os_step(os, 0). The timeout is to be asked for anew before each wait; it is 0 as long as a step is
+ * needed before the descriptor can tell. */
+int ww_os_fd(const struct ww_os *os);
+int ww_os_timeout_ms(struct ww_os *os);
 
 /* SIGINT, SIGTERM and SIGHUP of the process, delivered on the loop. Does not keep ww_os_run going by itself.
  */

@@ -206,3 +206,13 @@ struct ww_routing *ww_node_routing(struct ww_node *node)
 {
     return node->routing;
 }
+
+struct ww_cap *ww_node_view(struct ww_node *node)
+{
+    return node->view;
+}
+
+struct ww_rpc_vat *ww_node_vat(struct ww_node *node)
+{
+    return node->vat.rpc;
+}

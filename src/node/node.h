@@ -59,6 +59,9 @@ uint64_t ww_node_server(const struct ww_node *node); /* of this run; 16 hex digi
 struct ww_swarm *ww_node_swarm(struct ww_node *node);
 struct ww_pubsub *ww_node_pubsub(struct ww_node *node);
 struct ww_routing *ww_node_routing(struct ww_node *node);
+/* Its own view, for calls on its own vat. Borrowed. */
+struct ww_cap *ww_node_view(struct ww_node *node);
+struct ww_rpc_vat *ww_node_vat(struct ww_node *node);
 
 /* RPC protocol ids of a namespace. `out` has room for WW_NODE_PROTOCOL_MAX bytes; NUL-terminated. */
 #define WW_NODE_PROTOCOL_MAX 320

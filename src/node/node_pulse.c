@@ -5,6 +5,9 @@
 
 /* Records removed in one go, so that a mass expiry does not stop the loop. */
 #define EXPIRE_MAX 4096
+/* The longest pause between two beats is this much shorter than the TTL: Go nodes count the TTL from their
+ * last tick, up to a second before the beat came, and a beat takes its time to arrive. */
+#define BEAT_MARGIN_MS 1500
 #define LOOK_NS (200 * WW_NS_PER_MS)
 
 static enum ww_gossip_verdict validate(struct ww_pubsub_validator *v, const struct ww_gossip_msg *msg)
@@ -159,7 +162,7 @@ ww_err ww_node_pulse_start(struct ww_node *node)
     WW_TRY(ww_pubsub_relay(node->pubsub, topic));
     node->relaying = true;
     uint64_t now = ww_env_now(node->env);
-    ww_pulse_clock_init(&node->clock, now, node->ttl_ms, 1000);
+    ww_pulse_clock_init(&node->clock, now, node->ttl_ms, BEAT_MARGIN_MS);
     arm_beat(node);
     node->env->ops->timer_set(node->env, &node->look_timer, now + LOOK_NS);
     return 0;

@@ -140,6 +140,27 @@ static void the_first_words_are_repeated(void **state)
     }
 }
 
+/* Go nodes count from their last tick: a second of the TTL is theirs, and half a one the network's. */
+static void heartbeats_leave_a_margin(void **state)
+{
+    WW_UNUSED(state);
+    struct world w;
+    world_init(&w, 6);
+    struct member *a = join(&w, 0), *b = join(&w, 1);
+    uint64_t seq = await(&w, a, b, await(&w, a, b, 0, 900), TTL_MS), longest_ns = 0;
+    for (unsigned i = 0; i < 200; i++) {
+        uint64_t heard_ns = ww_sim_now(w.sim);
+        seq = await(&w, a, b, seq, TTL_MS);
+        uint64_t gap_ns = ww_sim_now(w.sim) - heard_ns;
+        longest_ns = gap_ns > longest_ns ? gap_ns : longest_ns;
+        assert_true(gap_ns >= (TTL_MS / 2 - 100) * WW_NS_PER_MS);
+    }
+    assert_true(longest_ns <= (TTL_MS - 1500 + 100) * WW_NS_PER_MS);
+    assert_true(longest_ns > (TTL_MS - 2000) * WW_NS_PER_MS);
+    assert_int_equal(a->gone, 0);
+    world_fini(&w);
+}
+
 /* A heartbeat that is later than its TTL, as Go nodes' are by their tick, or a busy machine's. */
 static void a_late_heartbeat_flaps_nobody(void **state)
 {
@@ -207,6 +228,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(newcomers_are_listed_soon),
         cmocka_unit_test(the_first_words_are_repeated),
+        cmocka_unit_test(heartbeats_leave_a_margin),
         cmocka_unit_test(a_late_heartbeat_flaps_nobody),
         cmocka_unit_test(the_dead_are_forgotten_in_time),
         cmocka_unit_test(a_farewell_takes_effect_at_once),

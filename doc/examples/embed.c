@@ -8,7 +8,7 @@
  * all interfaces. The question is asked when the first other node has come. An interrupt says farewell and
  * ends.
  *
- *     cc -std=c11 embed.c $(pkg-config --cflags --libs libww) -o embed
+ *     cc -std=c11 embed.c $(pkg-config --cflags --libs ww) -o embed
  */
 #include <signal.h>
 #include <stdio.h>

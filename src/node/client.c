@@ -328,6 +328,9 @@ static void time_over(struct ww_timer *timer)
     else
         snprintf(text, sizeof text, "no node let us in within %.3g s; tried:%s", (double)c->timeout_ns / 1e9,
             c->tried);
+    ww_boot_search(c->boot, false);
+    while (!ww_list_empty(&c->attempts))
+        attempt_free(WW_LIST_ENTRY(c->attempts.next, struct attempt, link));
     end(c, WW_ETIMEOUT, text);
 }
 
@@ -375,6 +378,8 @@ ww_err ww_client_new(const struct ww_client_conf *conf, struct ww_client **ret_c
     ww_task_init(&c->next, start_waiting);
     ww_err err = client_setup(c, conf, diag);
     if (err < 0) {
+        if (diag && !diag->text[0])
+            ww_diag_set(diag, err, "cannot start: %s", ww_err_text(err));
         ww_client_free(c);
         return err;
     }

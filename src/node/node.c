@@ -36,7 +36,10 @@ static ww_err copy_meta(struct ww_node *node, const struct ww_node_conf *conf, s
         const char *equals = strchr(conf->meta[i], '=');
         if (!equals || equals == conf->meta[i])
             return ww_diag_set(diag, WW_EINVAL, "--meta: '%s' is not KEY=VALUE", conf->meta[i]);
-        if (ww_buf_append(&node->meta_mem, ww_bytes_str(conf->meta[i])) < 0)
+        ww_err err = ww_buf_append(&node->meta_mem, ww_bytes_str(conf->meta[i]));
+        if (err == WW_ENOMEM)
+            return ww_diag_set(diag, err, "out of memory");
+        if (err < 0)
             return ww_diag_set(
                 diag, WW_EINVAL, "--meta: all entries together may have %d bytes", WW_ROUTING_META_BYTES_MAX);
         ends[i] = ww_buf_len(&node->meta_mem);
@@ -136,6 +139,8 @@ ww_err ww_node_new(const struct ww_node_conf *conf, struct ww_node **ret_node, s
     } while (node->server == 0);
     ww_err err = node_setup(node, conf, diag);
     if (err < 0) {
+        if (diag && !diag->text[0])
+            ww_diag_set(diag, err, "cannot start: %s", ww_err_text(err));
         ww_node_free(node);
         return err;
     }

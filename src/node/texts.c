@@ -16,7 +16,9 @@ ww_err ww_node_texts_parse(struct ww_node_texts *ret_texts, const char *const *t
     ww_err err = ends && ret_texts->views ? 0 : ww_diag_set(diag, WW_ENOMEM, "out of memory");
     for (size_t i = 0; i < count && err == 0; i++) {
         err = ww_multiaddr_parse(ww_bytes_str(texts[i]), &ret_texts->mem);
-        if (err < 0)
+        if (err == WW_ENOMEM)
+            ww_diag_set(diag, err, "out of memory");
+        else if (err < 0)
             err = ww_diag_set(diag, WW_EINVAL,
                 "%s: '%s' is no multiaddr; write, for example, /ip4/10.0.0.7/tcp/4001", option, texts[i]);
         else

@@ -130,6 +130,8 @@ static void on_writable(struct ww_stream_user *user)
     struct ww_link *link = of_user(user);
     link->blocked = false;
     link_flush(link);
+    if (!ww_list_empty(&link->paused))
+        vat_wake(&link->vat->host); /* what was held for the peer has gone without a turn of the vat */
 }
 
 static void on_eof(struct ww_stream_user *user)

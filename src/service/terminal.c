@@ -115,6 +115,7 @@ static void login(struct ww_Terminal_server *self, struct ww_rpc_call *call)
         ww_rpc_call_fail(call, WW_EOVERLOADED, "login: out of memory");
         return;
     }
+    ww_rpc_call_release_params(call); /* the request has the account */
     l->terminal = t;
     l->call = call;
     l->wait.done = signed_or_not;

@@ -43,7 +43,6 @@ static void finish(struct run *run, ww_err err)
     char reason[sizeof run->stream.reason];
     memcpy(reason, run->stream.reason, sizeof reason);
     run_free(run);
-    ww_rpc_call_release_params(call);
     if (err < 0) {
         ww_rpc_call_fail(call, err, "%s", reason[0] ? reason : ww_err_text(err));
         return;
@@ -178,6 +177,7 @@ void ww_view_query(struct ww_View_server *self, struct ww_rpc_call *call)
         ww_rpc_call_fail(call, err, "%s", diag.text[0] ? diag.text : ww_err_text(err));
         return;
     }
+    ww_rpc_call_release_params(call); /* all is copied, and this may take a while */
     run->cancel.canceled = canceled;
     ww_rpc_call_on_cancel(call, &run->cancel);
     run->core->env->ops->post(run->core->env, &run->task);

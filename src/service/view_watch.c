@@ -55,7 +55,6 @@ static void finish(struct run *run, ww_err err, const char *text)
     memcpy(reason, text, len);
     reason[len] = '\0';
     run_free(run);
-    ww_rpc_call_release_params(call);
     ww_rpc_call_fail(call, err, "%s", reason[0] ? reason : ww_err_text(err));
 }
 
@@ -218,6 +217,7 @@ void ww_view_watch(struct ww_View_server *self, struct ww_rpc_call *call)
         ww_rpc_call_fail(call, err, "%s", diag.text[0] ? diag.text : ww_err_text(err));
         return;
     }
+    ww_rpc_call_release_params(call); /* all is copied, and this may go on for ever */
     run->cancel.canceled = canceled;
     ww_rpc_call_on_cancel(call, &run->cancel);
     run->core->env->ops->post(run->core->env, &run->task);

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <time.h>
 
+#include "embed/node.h"
 #include "test/lib/alloc_fail.h"
 #include "test/lib/test.h"
 #include "ww/node.h"
@@ -698,6 +699,145 @@ static void test_log(void **state)
     ww_runtime_free(runtime);
 }
 
+/* ---- when memory runs out ---- */
+
+/* What a program would hold; a peer's number is its server id. */
+struct crowd {
+    struct ww_embed_node_user user; /* first */
+    bool present[64];
+    int resets;
+};
+
+static uint8_t number_of(const struct ww_embed_record *record)
+{
+    return (uint8_t)(record->server % 64);
+}
+
+static void crowd_joined(struct ww_embed_node_user *user, const struct ww_embed_record *record)
+{
+    struct crowd *c = (struct crowd *)user;
+    assert_false(c->present[number_of(record)]);
+    c->present[number_of(record)] = true;
+}
+
+static void crowd_left(struct ww_embed_node_user *user, const struct ww_embed_record *record, bool expired)
+{
+    struct crowd *c = (struct crowd *)user;
+    WW_UNUSED(expired);
+    assert_true(c->present[number_of(record)]);
+    c->present[number_of(record)] = false;
+}
+
+static void crowd_reset(struct ww_embed_node_user *user)
+{
+    struct crowd *c = (struct crowd *)user;
+    memset(c->present, 0, sizeof c->present);
+    c->resets++;
+}
+
+static const struct ww_embed_node_ops crowd_ops = {
+    .size = sizeof crowd_ops,
+    .joined = crowd_joined,
+    .left = crowd_left,
+    .reset = crowd_reset,
+};
+
+/* One peer comes or goes; true when the table took it. */
+static bool crowd_change(struct ww_embed_node *node, uint8_t number, bool join, uint64_t seq)
+{
+    uint8_t peer[34] = {0x12, 32, number};
+    struct ww_routing *table = ww_node_routing(node->node);
+    uint64_t now = ww_env_now(node->object.runtime->env);
+    struct ww_record_in in = {.peer = ww_bytes(peer, sizeof peer),
+        .server = number,
+        .seq = seq,
+        .ttl_ms = 60000,
+        .host = WW_BYTES_LIT("a host with a name")};
+    if (join)
+        return ww_routing_upsert(table, now, &in) > 0;
+    return ww_routing_leave(table, now, in.peer, in.server, seq) == 0;
+}
+
+/* Whichever allocation fails while peers come and go, the program ends up knowing what the table holds. */
+static void test_lost_events_are_made_up_for(void **state)
+{
+    struct ww_embed_node_options options = {.size = sizeof options,
+        .listen = loopback,
+        .listen_count = 1,
+        .discover = nowhere,
+        .discover_count = 1};
+    struct crowd crowd = {.user = {&crowd_ops}};
+    struct ww_runtime *runtime;
+    struct ww_embed_node *node;
+    bool there[64] = {false};
+    WW_UNUSED(state);
+    alloc_track_begin();
+    assert_ok(ww_runtime_new(&runtime));
+    assert_ok(ww_embed_node_new(runtime, &options, &crowd.user, &node, NULL));
+    for (unsigned round = 0; round < 400; round++) {
+        uint8_t number = (uint8_t)(round * 7 % 64);
+        alloc_track_fail(1 + round % 9, false);
+        if (crowd_change(node, number, !there[number], round + 1))
+            there[number] = !there[number];
+        alloc_track_fail(0, false);
+        if (round % 3 == 0) {
+            assert_int_equal(ww_runtime_step(runtime, 0), 1);
+            assert_memory_equal(there, crowd.present, sizeof there);
+        }
+    }
+    assert_true(crowd.resets > 5 && crowd.resets < 200);
+    ww_embed_node_free(node);
+    ww_runtime_free(runtime);
+    alloc_track_end();
+}
+
+static ww_err node_and_client(void *ctx)
+{
+    struct ww_runtime *runtime = NULL;
+    struct ww_embed_node *node = NULL;
+    struct ww_embed_client *client = NULL;
+    struct ww_embed_query *query = NULL;
+    const char *const allow[] = {"12D3KooWLnZUpcaBwbz9uD1XsyyHnbXUrJRmxnsMiRnuCmvPix67"};
+    const char *const meta[] = {"role=web"};
+    struct ww_embed_query_options all = where("role = w");
+    struct query q = {.user = {&query_ops}};
+    struct ww_embed_node_options options = {.size = sizeof options,
+        .listen = loopback,
+        .listen_count = 1,
+        .discover = nowhere,
+        .discover_count = 1,
+        .meta = meta,
+        .meta_count = 1,
+        .allow = allow,
+        .allow_count = 1};
+    struct ww_embed_client_options client_options = {
+        .size = sizeof client_options, .discover = nowhere, .discover_count = 1};
+    WW_UNUSED(ctx);
+    ww_err err = ww_runtime_new(&runtime);
+    if (err == 0)
+        err = ww_embed_node_new(runtime, &options, NULL, &node, NULL);
+    if (err == 0)
+        err = ww_embed_client_new(runtime, &client_options, NULL, &client, NULL);
+    if (err == 0)
+        err = ww_embed_node_query(node, &all, &q.user, &q.query, NULL);
+    query = q.query;
+    if (err == 0)
+        err = ww_embed_node_select(node, &all, NULL, NULL, NULL);
+    for (int i = 0; i < 4 && err == 0; i++)
+        assert_true(ww_runtime_step(runtime, 0) >= 0);
+    ww_embed_query_free(query);
+    ww_embed_client_free(client);
+    ww_embed_node_free(node);
+    ww_runtime_free(runtime);
+    return err;
+}
+
+static void test_every_allocation_may_fail(void **state)
+{
+    WW_UNUSED(state);
+    assert_true(alloc_fail_run(node_and_client, NULL) > 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -711,6 +851,8 @@ int main(void)
         cmocka_unit_test(test_queries_are_checked),
         cmocka_unit_test(test_allow_list),
         cmocka_unit_test(test_log),
+        cmocka_unit_test(test_lost_events_are_made_up_for),
+        cmocka_unit_test(test_every_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

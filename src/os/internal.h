@@ -36,7 +36,6 @@ struct ww_os {
     struct ww_list tasks;
     uint64_t now_ns;
     bool now_valid;  /* now_ns was read in this callback */
-    bool settled;    /* the kernel knows of every socket that we wait for: libuv tells it when it polls */
     int reserve_fd;  /* given up for a moment to refuse connections when descriptors run out */
     size_t resolves; /* requests that libuv still holds */
     uint8_t read_buf[READ_BYTES];
@@ -48,13 +47,6 @@ static inline struct ww_os *ww_os_enter(uv_loop_t *loop)
     struct ww_os *os = WW_CONTAINER_OF(loop, struct ww_os, loop);
     os->now_valid = false;
     return os;
-}
-
-/* In place of uv_poll_start. */
-static inline void ww_os_poll(uv_poll_t *poll, int events, uv_poll_cb polled)
-{
-    WW_CONTAINER_OF(poll->loop, struct ww_os, loop)->settled = false;
-    uv_poll_start(poll, events, polled);
 }
 
 static inline struct ww_os *ww_os_of(struct ww_env *env)

@@ -27,7 +27,7 @@ static void polled(uv_poll_t *poll, int status, int events);
 static void resume(struct ww_timer *timer)
 {
     struct ww_listener *l = WW_CONTAINER_OF(timer, struct ww_listener, resume);
-    ww_os_poll(&l->poll, UV_READABLE, polled);
+    uv_poll_start(&l->poll, UV_READABLE, polled);
 }
 
 static void pause_accepting(struct ww_listener *l)
@@ -136,7 +136,7 @@ ww_err ww_os_tcp_listen(struct ww_env *env, const struct ww_netaddr *addr, struc
     l->fd = fd;
     l->user = user;
     l->resume.fired = resume;
-    ww_os_poll(&l->poll, UV_READABLE, polled);
+    uv_poll_start(&l->poll, UV_READABLE, polled);
     user->listener = l;
     if (ret_bound)
         *ret_bound = bound;

@@ -129,7 +129,6 @@ static void before_poll(uv_prepare_t *prepare)
     struct ww_os *os = ww_os_enter(prepare->loop);
     tasks_run(os);
     timer_arm(os);
-    os->settled = true;
 }
 
 /* Arms the timer as well: libuv decides here, before the next `prepare`, whether anything is left to wait
@@ -301,15 +300,15 @@ int ww_os_fd(const struct ww_os *os)
     return uv_backend_fd(&os->loop);
 }
 
+/* libuv tells the kernel of a new socket only when it polls; until then its timeout is 0. */
 int ww_os_timeout_ms(struct ww_os *os)
 {
     timer_arm(os);
-    if (!os->settled)
-        return 0;
-    if (!uv_loop_alive(&os->loop))
-        return -1;
     uv_update_time(&os->loop);
-    return uv_backend_timeout(&os->loop);
+    uv_ref((uv_handle_t *)&os->interrupt);
+    int timeout_ms = uv_backend_timeout(&os->loop);
+    uv_unref((uv_handle_t *)&os->interrupt);
+    return timeout_ms;
 }
 
 void ww_os_stop(struct ww_os *os)

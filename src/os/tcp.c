@@ -47,7 +47,7 @@ static void watch(struct ww_tcp *tcp)
         return;
     tcp->watching = want;
     if (want)
-        ww_os_poll(&tcp->poll, want, polled);
+        uv_poll_start(&tcp->poll, want, polled);
     else
         uv_poll_stop(&tcp->poll);
 }

@@ -89,7 +89,7 @@ static void polled(uv_poll_t *poll, int status, int events)
     for (size_t i = 0; i < TURN_BATCHES && receive_batch(udp); i++)
         ;
     if (status < 0 && !udp->closing)
-        ww_os_poll(
+        uv_poll_start(
             poll, UV_READABLE, polled); /* libuv stopped over a socket error; receiving has taken it off */
 }
 
@@ -148,7 +148,7 @@ ww_err ww_os_udp_open(struct ww_env *env, const struct ww_udp_conf *conf, struct
     udp->port = bound.port;
     udp->datagram_max = max;
     udp->batch = batch;
-    ww_os_poll(&udp->poll, UV_READABLE, polled);
+    uv_poll_start(&udp->poll, UV_READABLE, polled);
     user->udp = udp;
     if (ret_bound)
         *ret_bound = bound;

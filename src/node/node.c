@@ -78,7 +78,7 @@ static ww_err start_cluster(struct ww_node *node, struct ww_diag *diag)
         err = ww_pubsub_new(node->swarm, &conf, &node->pubsub);
     if (err < 0)
         return ww_diag_set(diag, err, "cannot start publish-subscribe: %s", ww_err_text(err));
-    struct ww_routing_conf routing = {.grace_ms = WW_NODE_GRACE_MS};
+    struct ww_routing_conf routing = {.grace_ms = WW_NODE_GRACE_MS, .budget = &node->table_budget};
     node->env->ops->random(node->env, routing.seed, sizeof routing.seed);
     err = ww_routing_new(&routing, &node->routing);
     if (err < 0)
@@ -127,6 +127,8 @@ ww_err ww_node_new(const struct ww_node_conf *conf, struct ww_node **ret_node, s
     node->env = conf->env;
     node->key = conf->key;
     node->policy = conf->policy;
+    ww_budget_init(&node->table_budget, NULL);
+    node->table_budget.max[WW_RES_BYTES] = conf->table_bytes ? conf->table_bytes : WW_NODE_TABLE_BYTES;
     ww_buf_init(&node->meta_mem, WW_ROUTING_META_BYTES_MAX);
     ww_list_init(&node->dials);
     ww_list_init(&node->lost);

@@ -21,6 +21,7 @@ struct ww_node;
 
 #define WW_NODE_NS_DEFAULT "ww"
 #define WW_NODE_TTL_MIN_MS 100u
+#define WW_NODE_TABLE_BYTES (256u << 20)
 
 struct ww_node_conf {
     struct ww_env *env;
@@ -38,6 +39,9 @@ struct ww_node_conf {
     uint32_t ttl_ms;                     /* 0: WW_ROUTING_TTL_DEFAULT_MS */
     const struct ww_auth_policy *policy; /* NULL: everybody may log in */
     struct ww_swarm_limits limits;       /* 0 fields: defaults */
+    /* What all records of the routing table may take; peers beyond it are not listed. An identity costs
+     * nothing, and a record 0.3 to 11 KiB. 0: WW_NODE_TABLE_BYTES. */
+    uint64_t table_bytes;
 };
 
 /* Listens, begins to search and to beat. Errors name the option and the remedy in `diag`: WW_EINVAL

@@ -46,6 +46,7 @@ struct ww_node {
     struct ww_swarm_sub swarm_sub;
     struct ww_pubsub *pubsub;
     struct ww_routing *routing;
+    struct ww_budget table_budget;
     struct ww_routing_observer observer;
 
     /* heartbeats */

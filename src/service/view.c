@@ -1,5 +1,10 @@
 #include "service/view_int.h"
 
+/* Records looked at in one loop turn, at most and at least; and how large a filter costs nothing extra. */
+#define EXAMINED_PER_TURN 4096u
+#define EXAMINED_MIN 16u
+#define SIMPLE_NODES 8u
+
 struct ww_view_core *ww_view_core_ref(struct ww_view_core *core)
 {
     core->refs++;
@@ -28,11 +33,37 @@ ww_err ww_view_slot_take(struct ww_view_core *core, struct ww_view_slot *slot, s
     return 0;
 }
 
+void ww_view_slot_holds(struct ww_view_core *core, struct ww_view_slot *slot, bool snapshot)
+{
+    if (!snapshot)
+        core->env->ops->timer_cancel(core->env, &slot->timer);
+    else if (!slot->timer.armed)
+        core->env->ops->timer_set(core->env, &slot->timer, ww_env_now(core->env) + WW_VIEW_SNAPSHOT_NS);
+}
+
+size_t ww_view_share(const struct ww_view_core *core, const struct ww_query *query)
+{
+    size_t share = EXAMINED_PER_TURN / (core->run_count + 1);
+    if (query)
+        share /= 1 + query->node_count / SIMPLE_NODES;
+    return share > EXAMINED_MIN ? share : EXAMINED_MIN;
+}
+
 void ww_view_slot_give(struct ww_view_core *core, struct ww_view_slot *slot)
 {
+    ww_view_slot_holds(core, slot, false);
     ww_list_remove(&slot->link);
     core->run_count--;
     ww_view_core_unref(core);
+}
+
+void ww_view_fail(struct ww_rpc_call *call, ww_err err, const char *reason)
+{
+    if (err == WW_ETIMEOUT)
+        ww_rpc_call_fail(call, WW_EOVERLOADED,
+            "the reader is too slow: what matches at one moment has to be taken within a minute");
+    else
+        ww_rpc_call_fail(call, err, "%s", reason[0] ? reason : ww_err_text(err));
 }
 
 static struct ww_view *of(struct ww_View_server *self)

@@ -2,8 +2,9 @@
  *
  * lookup, iter and reverse are those of the Go implementation, with its constraints applied and its flags
  * honoured; query and watch are ours (schema/cluster.capnp). Each call works on a snapshot of its own and
- * sends its matches as a stream under flow control: a slow reader keeps a snapshot, never a queue. What a run
- * needs per loop turn is bounded, and a connection can have only a few runs at a time.
+ * sends its matches as a stream under flow control: a slow reader keeps a snapshot, never a queue, and that
+ * for a minute at most, because while the table changes every snapshot is one more table. What all runs
+ * together need per loop turn is bounded, and a connection can have only a few of them at a time.
  */
 #ifndef WW_SERVICE_VIEW_H
 #define WW_SERVICE_VIEW_H
@@ -14,6 +15,9 @@
 
 #define WW_VIEW_RUNS_PER_CONN 16
 #define WW_VIEW_RUNS_MAX 1024
+/* How long a run may take until its reader has all that its snapshot holds. A standing query is free of this
+ * once its reader has caught up. */
+#define WW_VIEW_SNAPSHOT_NS (60 * WW_NS_PER_S)
 
 /* `env` and `table` outlive the capability and all that it handed out. WW_ENOMEM. */
 WW_MUST_USE ww_err ww_view_new(

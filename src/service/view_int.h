@@ -29,11 +29,20 @@ struct ww_view {
 struct ww_view_slot {
     struct ww_list link;
     struct ww_rpc_conn *conn;
+    struct ww_timer timer; /* `fired` is the run's: it has held its snapshot for too long */
 };
 /* WW_EOVERLOADED when the connection, or the node, has too many. */
 WW_MUST_USE ww_err ww_view_slot_take(
     struct ww_view_core *core, struct ww_view_slot *slot, struct ww_rpc_conn *conn);
 void ww_view_slot_give(struct ww_view_core *core, struct ww_view_slot *slot);
+/* Says whether the run holds a snapshot: the time begins when it takes one and stops when it lets go. */
+void ww_view_slot_holds(struct ww_view_core *core, struct ww_view_slot *slot, bool snapshot);
+/* How many records a run may look at before others get their turn. All runs of one turn of the loop share
+ * what a lone and simple one gets; `query` (may be NULL) makes each record as dear as its filter is. */
+size_t ww_view_share(const struct ww_view_core *core, const struct ww_query *query);
+
+/* The end of a run's call that is no success. `reason` "": the error's text. WW_ETIMEOUT: it stalled. */
+void ww_view_fail(struct ww_rpc_call *call, ww_err err, const char *reason);
 
 /* view.c: the stretch of an index that lookup and iter mean, in the view's direction. Texts are views into
  * the call's parameters. `ret_limit` 0: none. */

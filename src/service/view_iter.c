@@ -1,7 +1,7 @@
 /* View.iter: a stretch of an index, one streaming call a record. */
 #include "service/view_int.h"
 
-/* Records looked at in one loop turn before others get theirs. */
+/* Records sent in one loop turn before others get theirs. */
 #define RECORDS_PER_TURN 256
 
 struct run {
@@ -31,7 +31,7 @@ static void finish(struct run *run, ww_err err)
     ww_free(run);
     ww_rpc_call_release_params(call);
     if (err < 0)
-        ww_rpc_call_fail(call, err, "%s", reason[0] ? reason : ww_err_text(err));
+        ww_view_fail(call, err, reason);
     else
         ww_rpc_call_return(call);
 }
@@ -50,7 +50,8 @@ static void step(struct ww_task *task)
 {
     struct run *run = WW_CONTAINER_OF(task, struct run, task);
     struct ww_record record;
-    for (unsigned i = 0; i < RECORDS_PER_TURN; i++) {
+    size_t share = ww_view_share(run->core, NULL);
+    for (size_t i = 0; i < RECORDS_PER_TURN && i < share; i++) {
         if (run->left == 0 || !ww_scan_next(&run->it, &record)) {
             run->exhausted = true;
             ww_rpc_stream_finish(&run->stream);
@@ -86,6 +87,12 @@ static void canceled(struct ww_rpc_cancel *cancel, struct ww_rpc_call *call)
 {
     WW_UNUSED(call);
     finish(WW_CONTAINER_OF(cancel, struct run, cancel), WW_ECANCELED);
+}
+
+static void stalled(struct ww_timer *timer)
+{
+    struct run *run = WW_CONTAINER_OF(timer, struct run, slot.timer);
+    finish(run, WW_ETIMEOUT);
 }
 
 void ww_view_iter(struct ww_View_server *self, struct ww_rpc_call *call)
@@ -125,6 +132,8 @@ void ww_view_iter(struct ww_View_server *self, struct ww_rpc_call *call)
     run->handler = ww_cap_ref(handler);
     run->left = limit ? limit : UINT64_MAX;
     ww_scan_init(&run->it, snap, &scan);
+    run->slot.timer.fired = stalled;
+    ww_view_slot_holds(core, &run->slot, true);
     ww_snapshot_unref(snap);
     ww_task_init(&run->task, step);
     run->cancel.canceled = canceled;

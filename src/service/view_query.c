@@ -1,9 +1,6 @@
 /* View.query: a filter tree over the best index, in batches. */
 #include "service/view_int.h"
 
-/* Records looked at in one loop turn before others get theirs. */
-#define EXAMINED_PER_TURN 4096
-
 struct run {
     struct ww_view_slot slot;
     struct ww_view_core *core;
@@ -44,7 +41,7 @@ static void finish(struct run *run, ww_err err)
     memcpy(reason, run->stream.reason, sizeof reason);
     run_free(run);
     if (err < 0) {
-        ww_rpc_call_fail(call, err, "%s", reason[0] ? reason : ww_err_text(err));
+        ww_view_fail(call, err, reason);
         return;
     }
     struct ww_View_query_results_b results = ww_View_query_answer(call);
@@ -75,8 +72,9 @@ static ww_err flush(struct run *run)
 static ww_err turn(struct run *run, bool *ret_wait)
 {
     uint64_t begin = run->run.examined;
-    while (run->run.examined - begin < EXAMINED_PER_TURN) {
-        ww_err got = ww_query_run_next(&run->run, EXAMINED_PER_TURN, &run->rows[run->row_count]);
+    size_t share = ww_view_share(run->core, run->query);
+    while (run->run.examined - begin < share) {
+        ww_err got = ww_query_run_next(&run->run, share, &run->rows[run->row_count]);
         if (got == WW_EAGAIN)
             return 1;
         if (got < 0)
@@ -134,6 +132,11 @@ static void canceled(struct ww_rpc_cancel *cancel, struct ww_rpc_call *call)
     finish(WW_CONTAINER_OF(cancel, struct run, cancel), WW_ECANCELED);
 }
 
+static void stalled(struct ww_timer *timer)
+{
+    finish(WW_CONTAINER_OF(timer, struct run, slot.timer), WW_ETIMEOUT);
+}
+
 static ww_err run_start(struct run *run, const struct ww_view *view, struct ww_diag *diag)
 {
     struct ww_View_query_params_r params = ww_View_query_params(run->call);
@@ -152,6 +155,8 @@ static ww_err run_start(struct run *run, const struct ww_view *view, struct ww_d
     ww_err err = snap ? ww_query_run_init(&run->run, run->query, snap) : WW_ENOMEM;
     ww_snapshot_unref(snap);
     run->running = err == 0;
+    run->slot.timer.fired = stalled;
+    ww_view_slot_holds(core, &run->slot, true);
     if (err == 0)
         err = ww_rpc_stream_init(&run->stream, core->vat, &stream_ops, 0);
     run->streaming = run->running && err == 0;

@@ -4,7 +4,6 @@
 
 #include "cluster/watch.h"
 
-#define EXAMINED_PER_TURN 4096
 /* Peers whose change waits for the watcher; more and it begins anew. */
 #define PENDING_MAX 8192
 #define ROWS_MAX WW_BATCH_ROWS_MAX
@@ -55,7 +54,7 @@ static void finish(struct run *run, ww_err err, const char *text)
     memcpy(reason, text, len);
     reason[len] = '\0';
     run_free(run);
-    ww_rpc_call_fail(call, err, "%s", reason[0] ? reason : ww_err_text(err));
+    ww_view_fail(call, err, reason);
 }
 
 /* < 0: the end; WW_RPC_STREAM_WAIT or _OK. Rows point into the table, which must not have changed since. */
@@ -120,18 +119,19 @@ static void step(struct ww_task *task)
     struct ww_watch_item item;
     struct ww_snapshot *snap =
         NULL; /* what gathered rows may point into, also when the watch is through with it */
-    ww_err got, state = WW_RPC_STREAM_OK;
+    ww_err got = 0, state = WW_RPC_STREAM_OK;
     bool more = true;
-    for (unsigned turns = 0; more && state == WW_RPC_STREAM_OK && turns < 16 * ROWS_MAX; turns++) {
+    size_t share = ww_view_share(run->core, run->query);
+    for (size_t i = 0; more && state == WW_RPC_STREAM_OK && i < share; i++) {
         if (!snap && run->watch.state == WW_WATCH_FIRST)
             snap = ww_snapshot_ref(run->watch.run.snap);
-        got = ww_watch_next(&run->watch, EXAMINED_PER_TURN, &item);
+        got = ww_watch_next(&run->watch, 1, &item);
         if (got == 1) {
             if (ends_update(run, &item))
                 state = send_update(run);
             gather(run, &item);
         } else {
-            more = false;
+            more = got == WW_EAGAIN;
         }
     }
     /* Rows live only until the table changes, so nothing stays gathered over a turn. */
@@ -140,12 +140,15 @@ static void step(struct ww_task *task)
         state = last != WW_RPC_STREAM_OK ? last : state;
     }
     ww_snapshot_unref(snap);
+    if (state >= 0 && got < 0 && got != WW_EAGAIN)
+        state = got;
     if (state < 0) {
         finish(run, state, run->stream.reason);
         return;
     }
+    ww_view_slot_holds(run->core, &run->slot, run->watch.state == WW_WATCH_FIRST);
     run->blocked = state == WW_RPC_STREAM_WAIT;
-    if (!run->blocked && (more || got == WW_EAGAIN || got == WW_ENOMEM))
+    if (!run->blocked && more)
         run->core->env->ops->post(run->core->env, task);
 }
 
@@ -174,6 +177,12 @@ static void canceled(struct ww_rpc_cancel *cancel, struct ww_rpc_call *call)
     finish(WW_CONTAINER_OF(cancel, struct run, cancel), WW_ECANCELED, "");
 }
 
+/* A standing query whose reader does not even take the beginning. */
+static void stalled(struct ww_timer *timer)
+{
+    finish(WW_CONTAINER_OF(timer, struct run, slot.timer), WW_ETIMEOUT, "");
+}
+
 static ww_err run_start(struct run *run, struct ww_diag *diag)
 {
     struct ww_View_watch_params_r params = ww_View_watch_params(run->call);
@@ -189,6 +198,7 @@ static ww_err run_start(struct run *run, struct ww_diag *diag)
     run->query->projection |= WW_PROJECT_PEER; /* what `left` refers to */
     if (ww_view_slot_take(core, &run->slot, ww_rpc_call_conn(run->call)) < 0)
         return ww_diag_set(diag, WW_EOVERLOADED, "watch: too many queries at a time on this connection");
+    run->slot.timer.fired = stalled;
     ww_err err = ww_rpc_stream_init(&run->stream, core->vat, &stream_ops, 0);
     if (err < 0)
         return ww_diag_set(diag, err, "watch: %s", ww_err_text(err));

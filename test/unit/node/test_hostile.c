@@ -1,6 +1,8 @@
 /* What a stranger can do to a node by way of RPC: it must not fall, spin, leak, or refuse others. */
 #include "test/unit/node/rig.h"
 
+#include "node/node_int.h"
+
 #include "service/terminal.h"
 #include "service/view.h"
 
@@ -11,7 +13,7 @@ enum manner { RETURNS, HOLDS, FAILS, MANNERS };
 struct object {
     struct ww_rpc_server server;
     enum manner manner;
-    struct ww_rpc_call *held[64];
+    struct ww_rpc_call *held[4096];
     size_t held_count, calls;
 };
 
@@ -126,6 +128,86 @@ static void waiting_calls_stop_the_reading_for_a_while(void **state)
     line_close(&bad);
     rig_run(&r, 60 * WW_NS_PER_S);
     assert_true(node_holds(&r) < 4u << 20);
+    rig_fini(&r);
+}
+
+/* ---- readers that do not read ---- */
+
+/* Each holds a snapshot, and the table changes: an old one must go. A standing query whose reader has caught
+ * up holds none and may be as slow as it likes. */
+static void readers_get_a_minute(void **state)
+{
+    struct rig r;
+    struct line l;
+    struct object slow, quick;
+    struct ww_rpc_request *requests[4];
+    struct ww_View_iter_params_b iter = {0};
+    struct ww_View_query_params_b query = {0};
+    struct ww_View_watch_params_b watch = {0};
+    WW_UNUSED(state);
+    rig_init(&r, 4);
+    for (uint32_t i = 0; i < 2000; i++)
+        rig_record(&r, i, "a host with a name that is as long as they come", "key=value");
+    line_open(&r, &l, true);
+    struct ww_cap *view = line_view(&l), *cap = object_cap(&r, &slow, HOLDS);
+    assert_ok(ww_View_iter_request(view, &requests[0], &iter));
+    ww_View_iter_params_set_handler(iter, cap);
+    assert_ok(ww_View_query_request(view, &requests[1], &query));
+    ww_View_query_params_set_sink(query, cap);
+    assert_ok(ww_View_watch_request(view, &requests[2], &watch));
+    ww_View_watch_params_set_watcher(watch, cap);
+    ww_cap_unref(cap);
+    cap = object_cap(&r, &quick, RETURNS);
+    assert_ok(ww_View_watch_request(view, &requests[3], &watch));
+    ww_View_watch_params_set_watcher(watch, cap);
+    ww_cap_unref(cap);
+    for (size_t i = 0; i < 4; i++)
+        ww_rpc_request_send(requests[i], NULL);
+    rig_run(&r, WW_VIEW_SNAPSHOT_NS / 2);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(ww_rpc_request_status(requests[i]), WW_EAGAIN);
+    assert_true(quick.calls > 0);
+    quick.manner = HOLDS;
+    for (uint32_t i = 0; i < 20000; i++) /* more than a watcher is kept: it begins anew */
+        rig_record(&r, i, "another", NULL);
+    rig_run(&r, WW_VIEW_SNAPSHOT_NS / 2 + WW_NS_PER_S);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(ww_rpc_request_status(requests[i]), WW_EOVERLOADED);
+    assert_int_equal(ww_rpc_request_status(requests[3]), WW_EAGAIN);
+    /* with the snapshots their memory has gone: now the table takes what one of its size takes */
+    assert_true(ww_routing_bytes(ww_node_routing(r.node)) < (16u << 20));
+    object_let_go(&slow);
+    object_let_go(&quick);
+    for (size_t i = 0; i < 4; i++)
+        ww_rpc_request_free(requests[i]);
+    ww_cap_unref(view);
+    line_close(&l);
+    rig_run(&r, WW_NS_PER_S);
+    rig_fini(&r);
+}
+
+/* Identities cost nothing: what limits the table is memory, and those who were there first stay. */
+static void a_flood_of_identities(void **state)
+{
+    struct rig r;
+    char meta[WW_ROUTING_META_BYTES_MAX];
+    struct ww_record record;
+    WW_UNUSED(state);
+    rig_init(&r, 5);
+    r.node->table_budget.max[WW_RES_BYTES] = 1u << 20;
+    rig_record(&r, 0, "first", NULL);
+    memset(meta, 'm', sizeof meta - 1);
+    meta[sizeof meta - 1] = '\0';
+    for (uint32_t i = 1; i < 10000; i++) {
+        snprintf(meta, 10, "%08x", i); /* none is shared */
+        meta[8] = '=';
+        rig_record(&r, i, "h", meta);
+    }
+    assert_in_range(ww_routing_count(ww_node_routing(r.node)), 100, 300);
+    assert_true(ww_routing_bytes(ww_node_routing(r.node)) < (2u << 20));
+    uint8_t first[34] = {0x12, 0x20};
+    assert_ok(ww_routing_get(ww_node_routing(r.node), ww_bytes(first, sizeof first), &record));
+    rig_record(&r, 0, "first", NULL); /* and is renewed */
     rig_fini(&r);
 }
 
@@ -446,6 +528,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(waiting_calls_stop_the_reading_for_a_while),
+        cmocka_unit_test(readers_get_a_minute),
+        cmocka_unit_test(a_flood_of_identities),
         cmocka_unit_test(riots),
     };
     return cmocka_run_group_tests_name("node/hostile", tests, NULL, NULL);

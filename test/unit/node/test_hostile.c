@@ -131,6 +131,121 @@ static void waiting_calls_stop_the_reading_for_a_while(void **state)
     rig_fini(&r);
 }
 
+/* ---- bytes that are no RPC, and streams that go at once ---- */
+
+struct pest {
+    struct ww_stream_user user;
+    struct ww_swarm_open op;
+    bool open, ended;
+};
+
+static size_t pest_data(struct ww_stream_user *user, struct ww_bytes data)
+{
+    WW_UNUSED(user);
+    return data.len;
+}
+
+static void pest_closed(struct ww_stream_user *user, ww_err err)
+{
+    WW_UNUSED(err);
+    WW_CONTAINER_OF(user, struct pest, user)->ended = true;
+}
+
+static const struct ww_stream_events pest_events = {.data = pest_data, .closed = pest_closed};
+
+static void pest_opened(struct ww_swarm_open *op, ww_err err)
+{
+    WW_CONTAINER_OF(op, struct pest, op)->open = err == 0;
+}
+
+static void pest_open(struct rig *r, struct pest *p, const char *protocol)
+{
+    const char *const names[] = {protocol};
+    *p = (struct pest){.user = {.events = &pest_events}, .op = {.done = pest_opened}};
+    assert_ok(ww_swarm_open(r->swarm, &p->op, &r->id, names, 1, &p->user, 0));
+    rig_run(r, 5 * WW_NS_PER_MS);
+}
+
+static void pest_end(struct pest *p)
+{
+    ww_swarm_open_cancel(&p->op);
+    if (p->user.stream)
+        ww_stream_reset(p->user.stream);
+}
+
+static void expect_service_on(struct rig *r)
+{
+    struct line l;
+    line_open(r, &l, true);
+    struct ww_cap *view = line_view(&l);
+    expect_lookup(r, view);
+    ww_cap_unref(view);
+    line_close(&l);
+}
+
+static void nonsense_on_streams(void **state)
+{
+    static const char *const protocols[] = {"ww/0.1.0/ww/packed", "ww/0.1.0/ww"};
+    static const char *const firsts[] = {
+        "ffffffffffffffff",                                 /* 2^32 segments */
+        "00000000ffffffff",                                 /* one of 32 GiB */
+        "0000000000008000",                                 /* one of 64 MiB, of which nothing comes */
+        "00000000",                                         /* half a header, and silence */
+        "0000000000000000",                                 /* no root */
+        "00000000010000000000000000000000",                 /* a null root, again and again */
+        "0000000001000000fcffffff00000000",                 /* a struct that points at itself */
+        "ff0000000000000000ff00ff00ff00ff00ff00ff00ff00ff", /* packed zeros without end */
+    };
+    struct rig r;
+    WW_UNUSED(state);
+    rig_init(&r, 6);
+    for (size_t i = 0; i < WW_COUNT_OF(firsts) * 2; i++) {
+        struct pest p;
+        struct ww_bytes first = hex(firsts[i / 2]);
+        pest_open(&r, &p, protocols[i % 2]);
+        for (int n = 0; n < 2000 && p.user.stream; n++) {
+            ww_ignore(ww_stream_write(p.user.stream, first));
+            if (i / 2 == 2 || i / 2 == 3)
+                break;
+        }
+        rig_run(&r, WW_NS_PER_S);
+        assert_true(node_holds(&r) < 72u << 20);
+        expect_service_on(&r);
+        pest_end(&p);
+        rig_run(&r, 100 * WW_NS_PER_MS);
+    }
+    rig_run(&r, 60 * WW_NS_PER_S);
+    assert_true(node_holds(&r) < 2u << 20);
+    rig_fini(&r);
+}
+
+static void a_thousand_streams(void **state)
+{
+    static struct pest pests[1000];
+    struct rig r;
+    size_t open = 0;
+    WW_UNUSED(state);
+    rig_init(&r, 7);
+    for (size_t i = 0; i < WW_COUNT_OF(pests); i++) {
+        pest_open(&r, &pests[i], "ww/0.1.0/ww/packed");
+        if (i % 2)
+            pest_end(&pests[i]);
+        else if (pests[i].user.stream && i % 4)
+            ww_stream_close_write(pests[i].user.stream);
+    }
+    rig_run(&r, 30 * WW_NS_PER_S);
+    for (size_t i = 0; i < WW_COUNT_OF(pests); i++)
+        open += pests[i].user.stream != NULL;
+    assert_in_range(open, 1, 16); /* of one peer */
+    assert_int_equal(r.node->session_count, open);
+    for (size_t i = 0; i < WW_COUNT_OF(pests); i++)
+        pest_end(&pests[i]);
+    rig_run(&r, WW_NS_PER_S);
+    assert_int_equal(r.node->session_count, 0);
+    expect_service_on(&r);
+    rig_fini(&r);
+}
+
 /* ---- readers that do not read ---- */
 
 /* Each holds a snapshot, and the table changes: an old one must go. A standing query whose reader has caught
@@ -480,17 +595,6 @@ static void riot_end(struct riot *t)
     }
 }
 
-/* A stranger who behaves: served at once? */
-static void expect_service(struct riot *t)
-{
-    struct line l;
-    line_open(&t->r, &l, true);
-    struct ww_cap *view = line_view(&l);
-    expect_lookup(&t->r, view);
-    ww_cap_unref(view);
-    line_close(&l);
-}
-
 static void riot(uint64_t seed)
 {
     static struct riot t;
@@ -502,8 +606,8 @@ static void riot(uint64_t seed)
         assert_ok(ww_cap_new_promise(t.r.vat.rpc, &t.promises[i]));
     for (int i = 0; i < 400; i++)
         riot_step(&t);
-    expect_service(&t);
-    if (seed % 3 == 0) { /* the node goes in the middle of it */
+    expect_service_on(&t.r); /* a stranger who behaves is served at once */
+    if (seed % 3 == 0) {     /* the node goes in the middle of it */
         rig_free_node(&t.r);
         rig_run(&t.r, below(&t, WW_NS_PER_S));
     }
@@ -528,6 +632,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(waiting_calls_stop_the_reading_for_a_while),
+        cmocka_unit_test(nonsense_on_streams),
+        cmocka_unit_test(a_thousand_streams),
         cmocka_unit_test(readers_get_a_minute),
         cmocka_unit_test(a_flood_of_identities),
         cmocka_unit_test(riots),

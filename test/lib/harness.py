@@ -5,6 +5,7 @@ import fcntl
 import os
 import pathlib
 import queue
+import re
 import shutil
 import signal
 import subprocess
@@ -235,6 +236,11 @@ class Netns:
         body = "\n".join(rules)
         run(["ip", "netns", "exec", self.hub, "nft", "-f", "-"], stdin="flush ruleset\ntable bridge f {\nchain c {\n"
             f"type filter hook forward priority 0;\n{body}\n}}\n}}\n")
+
+    def counted(self):
+        """Packets that the rules with a `counter` met, in the rules' order."""
+        listed = run(["ip", "netns", "exec", self.hub, "nft", "list", "ruleset"])
+        return [int(n) for n in re.findall(r"counter packets (\d+)", listed)]
 
     def _remove_leftovers(self):
         for name in run(["ip", "netns", "list"], check=False).split():

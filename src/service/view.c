@@ -1,8 +1,7 @@
 #include "service/view_int.h"
 
-/* Records looked at in one loop turn, at most and at least; and how large a filter costs nothing extra. */
+/* Records looked at in one loop turn; and how large a filter costs nothing extra. */
 #define EXAMINED_PER_TURN 4096u
-#define EXAMINED_MIN 16u
 #define SIMPLE_NODES 8u
 
 struct ww_view_core *ww_view_core_ref(struct ww_view_core *core)
@@ -19,12 +18,18 @@ void ww_view_core_unref(struct ww_view_core *core)
 
 ww_err ww_view_slot_take(struct ww_view_core *core, struct ww_view_slot *slot, struct ww_rpc_conn *conn)
 {
-    size_t same = 0;
+    size_t same = 0, same_nodes = slot->nodes, nodes = slot->nodes;
     if (core->run_count >= WW_VIEW_RUNS_MAX)
         return WW_EOVERLOADED;
     WW_LIST_FOR(it, &core->runs)
-    same += WW_LIST_ENTRY(it, struct ww_view_slot, link)->conn == conn;
-    if (same >= WW_VIEW_RUNS_PER_CONN)
+    {
+        const struct ww_view_slot *other = WW_LIST_ENTRY(it, struct ww_view_slot, link);
+        same += other->conn == conn;
+        same_nodes += other->conn == conn ? other->nodes : 0;
+        nodes += other->nodes;
+    }
+    if (same >= WW_VIEW_RUNS_PER_CONN || same_nodes > WW_VIEW_WATCH_NODES_PER_CONN ||
+        nodes > WW_VIEW_WATCH_NODES_MAX)
         return WW_EOVERLOADED;
     slot->conn = conn;
     ww_list_push_back(&core->runs, &slot->link);
@@ -46,7 +51,7 @@ size_t ww_view_share(const struct ww_view_core *core, const struct ww_query *que
     size_t share = EXAMINED_PER_TURN / (core->run_count + 1);
     if (query)
         share /= 1 + query->node_count / SIMPLE_NODES;
-    return share > EXAMINED_MIN ? share : EXAMINED_MIN;
+    return share > 0 ? share : 1;
 }
 
 void ww_view_slot_give(struct ww_view_core *core, struct ww_view_slot *slot)

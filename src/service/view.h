@@ -15,6 +15,10 @@
 
 #define WW_VIEW_RUNS_PER_CONN 16
 #define WW_VIEW_RUNS_MAX 1024
+/* Every change of the table goes through the filters of all standing queries: so many comparisons and
+ * operators they may have together. At half a microsecond each, for a record with 64 fields. */
+#define WW_VIEW_WATCH_NODES_PER_CONN 256
+#define WW_VIEW_WATCH_NODES_MAX 4096
 /* How long a run may take until its reader has all that its snapshot holds. A standing query is free of this
  * once its reader has caught up. */
 #define WW_VIEW_SNAPSHOT_NS (60 * WW_NS_PER_S)

@@ -29,9 +29,10 @@ struct ww_view {
 struct ww_view_slot {
     struct ww_list link;
     struct ww_rpc_conn *conn;
+    uint32_t nodes;        /* of a standing query's filter */
     struct ww_timer timer; /* `fired` is the run's: it has held its snapshot for too long */
 };
-/* WW_EOVERLOADED when the connection, or the node, has too many. */
+/* `slot->nodes` is set. WW_EOVERLOADED when the connection, or the node, has too many. */
 WW_MUST_USE ww_err ww_view_slot_take(
     struct ww_view_core *core, struct ww_view_slot *slot, struct ww_rpc_conn *conn);
 void ww_view_slot_give(struct ww_view_core *core, struct ww_view_slot *slot);

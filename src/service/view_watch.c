@@ -196,6 +196,7 @@ static ww_err run_start(struct run *run, struct ww_diag *diag)
     if (!run->watcher)
         return ww_diag_set(diag, WW_EINVAL, "watch: there is no watcher");
     run->query->projection |= WW_PROJECT_PEER; /* what `left` refers to */
+    run->slot.nodes = run->query->node_count;
     if (ww_view_slot_take(core, &run->slot, ww_rpc_call_conn(run->call)) < 0)
         return ww_diag_set(diag, WW_EOVERLOADED, "watch: too many queries at a time on this connection");
     run->slot.timer.fired = stalled;

@@ -301,6 +301,43 @@ static void readers_get_a_minute(void **state)
     rig_fini(&r);
 }
 
+/* Every heartbeat that says something new passes all filters. */
+static void large_standing_queries_are_few(void **state)
+{
+    struct rig r;
+    struct line l;
+    struct object watcher;
+    struct ww_rpc_request *requests[4];
+    struct ww_View_watch_params_b params = {0};
+    WW_UNUSED(state);
+    rig_init(&r, 8);
+    line_open(&r, &l, true);
+    struct ww_cap *view = line_view(&l), *cap = object_cap(&r, &watcher, RETURNS);
+    for (size_t i = 0; i < 4; i++) {
+        assert_ok(ww_View_watch_request(view, &requests[i], &params));
+        ww_View_watch_params_set_watcher(params, cap);
+        struct ww_View_Filter_b filter = ww_View_Query_init_filter(ww_View_watch_params_init_query(params));
+        struct ww_View_Filter_lb list = ww_View_Filter_init_or(filter, 80);
+        for (uint32_t n = 0; n < 80; n++) {
+            struct ww_View_Filter_compare_b cmp = ww_View_Filter_get_compare(ww_View_Filter_lb_at(list, n));
+            ww_View_Filter_compare_set_field(cmp, ww_View_Field_meta);
+            ww_View_Filter_compare_set_key(cmp, ww_text("k"));
+            ww_View_Filter_compare_set_value(cmp, ww_text("v"));
+        }
+        ww_rpc_request_send(requests[i], NULL);
+    }
+    rig_run(&r, WW_NS_PER_S);
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(ww_rpc_request_status(requests[i]), i < 3 ? WW_EAGAIN : WW_EOVERLOADED);
+        ww_rpc_request_free(requests[i]);
+    }
+    ww_cap_unref(cap);
+    ww_cap_unref(view);
+    line_close(&l);
+    rig_run(&r, WW_NS_PER_S);
+    rig_fini(&r);
+}
+
 /* Identities cost nothing: what limits the table is memory, and those who were there first stay. */
 static void a_flood_of_identities(void **state)
 {
@@ -635,6 +672,7 @@ int main(void)
         cmocka_unit_test(nonsense_on_streams),
         cmocka_unit_test(a_thousand_streams),
         cmocka_unit_test(readers_get_a_minute),
+        cmocka_unit_test(large_standing_queries_are_few),
         cmocka_unit_test(a_flood_of_identities),
         cmocka_unit_test(riots),
     };

@@ -41,7 +41,11 @@ static void fail(struct ls *ls, const char *text)
 {
     if (ls->over)
         return;
-    fprintf(stderr, "ww ls: %s\n", text);
+    /* A node's own words are in it, which must not drive the terminal. */
+    fputs("ww ls: ", stderr);
+    for (const char *c = text; *c; c++)
+        fputc(((unsigned char)*c >= ' ' && *c != 0x7f) || *c == '\n' ? *c : '?', stderr);
+    fputc('\n', stderr);
     stop(ls, 1);
 }
 

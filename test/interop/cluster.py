@@ -191,7 +191,7 @@ def main(ww, scratch):
     tap = Tap()
     gopeer = build_go(scratch)
     if not gopeer:
-        tap.skip("clusters with Go nodes", "no Go toolchain: install golang-go and capnproto")
+        tap.skip("clusters with Go nodes", "no Go toolchain of 1.21 or newer and capnproto")
         return tap.end()
     tap.together(together=lambda check: together(ww, gopeer, check), crash=lambda check: crash(ww, gopeer, check),
                  crowd=lambda check: crowded(ww, gopeer, check))

@@ -68,11 +68,11 @@ def main(ww, scratch):
     if gopeer:
         sides["go-libp2p"] = (lambda o: [gopeer, "listen"] + o, lambda a, t: [gopeer, "dial", a, t])
     else:
-        tap.skip("go-libp2p in all roles", "no Go toolchain: install golang-go")
+        tap.skip("go-libp2p in all roles", "no Go toolchain of 1.21 or newer")
     if jspeer:
         sides["js-libp2p"] = (lambda o: ["node", jspeer, "listen"] + o, lambda a, t: ["node", jspeer, "dial", a, t])
     else:
-        tap.skip("js-libp2p in all roles", "no Node toolchain: install nodejs and npm")
+        tap.skip("js-libp2p in all roles", "no Node of version 20 or newer, or no npm")
     for name, (listen, dial) in sides.items():
         with Daemon([ww, "listen"]) as ours:
             dial_rows(tap, name, dial, "ww-peer", ours.address)

@@ -162,9 +162,17 @@ def _locked(scratch, name):
     return lock
 
 
+def _version(*command):
+    """The first "major.minor" that the command prints; (0, 0) without it."""
+    if not shutil.which(command[0]):
+        return (0, 0)
+    found = re.search(r"(\d+)\.(\d+)", run(command, check=False))
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
 def build_go(scratch):
-    """The Go peer, built once a scratch folder; None without a Go toolchain."""
-    if not shutil.which("go") or not shutil.which("capnp"):
+    """The Go peer, built once a scratch folder; None without a Go toolchain that is new enough for its modules."""
+    if _version("go", "version") < (1, 21) or not shutil.which("capnp"):
         return None
     with _locked(scratch, "go"):
         out = pathlib.Path(scratch) / "go"
@@ -179,7 +187,7 @@ def build_go(scratch):
 
 def install_js(scratch):
     """The js-libp2p peer with its packages, installed once a scratch folder; None without Node."""
-    if not shutil.which("node") or not shutil.which("npm"):
+    if _version("node", "--version") < (20, 0) or not shutil.which("npm"):
         return None
     with _locked(scratch, "js"):
         out = pathlib.Path(scratch) / "js"

@@ -273,5 +273,7 @@ def can_netns():
     probe = f"wwprobe{os.getpid()}"
     if subprocess.run(["ip", "netns", "add", probe], capture_output=True).returncode != 0:
         return False
+    # In some containers a namespace can be made but not entered.
+    entered = subprocess.run(["ip", "netns", "exec", probe, "true"], capture_output=True).returncode == 0
     subprocess.run(["ip", "netns", "del", probe], capture_output=True)
-    return True
+    return entered

@@ -146,7 +146,7 @@ static void put_includes(struct gen *g, const struct includes *inc)
 
 /* ---- files */
 
-__attribute__((returns_nonnull)) static const char *base_name(const char *path)
+__attribute__((noinline)) static const char *base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');
     return slash ? slash + 1 : path;

@@ -1,5 +1,6 @@
 /* ww/node.h as a program uses it: whole nodes and clients on loopback sockets, in one thread and one loop.
  * A watchdog in the helper `until` fails a test that would wait for ever. */
+#include <unistd.h>
 #include <poll.h>
 #include <pthread.h>
 #include <time.h>
@@ -23,6 +24,19 @@ struct node {
     char meta[64], host[64];
     uint64_t server;
 };
+
+/* Nobody else's: another run of these tests on this machine must not be met. */
+static const char *own_namespace(void)
+{
+    static char ns[64];
+    if (!ns[0]) {
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        snprintf(ns, sizeof ns, "embed-%d-%llx", (int)getpid(),
+            (unsigned long long)now.tv_sec * 1000000000u + (unsigned long long)now.tv_nsec);
+    }
+    return ns;
+}
 
 static void on_addresses(struct ww_embed_node_user *user, const char *const *addrs, size_t count)
 {
@@ -211,7 +225,7 @@ static void node_start(struct ww_runtime *runtime, struct node *n, const char *r
     const char *const meta[] = {role}, *const peers[] = {peer};
     struct ww_embed_node_options options = {
         .size = sizeof options,
-        .ns = "embed-test",
+        .ns = own_namespace(),
         .listen = loopback,
         .listen_count = 1,
         .discover = nowhere,
@@ -241,7 +255,7 @@ static void client_start(
     const char *const peers[] = {peer};
     struct ww_embed_client_options options = {
         .size = sizeof options,
-        .ns = "embed-test",
+        .ns = own_namespace(),
         .peers = peers,
         .peer_count = 1,
         .timeout_ms = timeout_ms,
@@ -651,7 +665,7 @@ static void test_allow_list(void **state)
     const char *const nobody[] = {"12D3KooWLnZUpcaBwbz9uD1XsyyHnbXUrJRmxnsMiRnuCmvPix67"};
     struct ww_embed_node_options options = {
         .size = sizeof options,
-        .ns = "embed-test",
+        .ns = own_namespace(),
         .listen = loopback,
         .listen_count = 1,
         .discover = nowhere,

@@ -11,8 +11,9 @@
 void ww_pubsub_conf_standard(struct ww_pubsub_conf *conf)
 {
     *conf = (struct ww_pubsub_conf){
-        .ids = {WW_BYTES_LIT("/meshsub/1.1.0"), WW_BYTES_LIT("/meshsub/1.0.0")},
-        .id_count = 2,
+        .ids = {WW_BYTES_LIT("/meshsub/1.1.0"), WW_BYTES_LIT("/meshsub/1.0.0"),
+            WW_BYTES_LIT("/floodsub/1.0.0")},
+        .id_count = 3,
         .write_timeout_ns = WRITE_TIMEOUT_NS,
     };
     ww_gossip_conf_default(&conf->gossip);
@@ -257,17 +258,34 @@ static void connect_start(struct ww_pubsub *ps, const struct ww_gossip_event *ev
         connect_free(c);
 }
 
+/* What the peer can do by the ids that it tells, in any order: a mesh peer that also speaks floodsub is a
+ * mesh peer. False when we share none with it. */
+static bool features_told(const struct ww_pubsub *ps, const struct ww_peer_id *id, unsigned *ret_features)
+{
+    struct ww_peerstore *store = ww_swarm_peerstore(ps->swarm);
+    struct ww_bytes protocol;
+    unsigned features = 0;
+    bool any = false;
+    for (size_t i = 0; (protocol = ww_peerstore_protocol(store, id, i)).len > 0; i++) {
+        if (!pubsub_accepts(ps, protocol))
+            continue;
+        features |= pubsub_features(protocol);
+        any = true;
+    }
+    if (any)
+        *ret_features = features;
+    return any;
+}
+
 static void identify(struct ww_pubsub *ps, const struct ww_peer_id *id)
 {
     struct ww_peerstore *store = ww_swarm_peerstore(ps->swarm);
     struct pubsub_peer *p = pubsub_peer_find(ps, id);
-    for (size_t i = 0; !p; i++) {
-        struct ww_bytes protocol = ww_peerstore_protocol(store, id, i);
-        if (protocol.len == 0)
-            return;
-        if (pubsub_accepts(ps, protocol))
-            p = pubsub_peer_get(ps, id, pubsub_features(protocol));
-    }
+    unsigned features;
+    if (!p && features_told(ps, id, &features))
+        p = pubsub_peer_get(ps, id, features);
+    if (!p)
+        return;
     struct ww_bytes record = ww_peerstore_record(store, id);
     struct ww_slab *slab = record.len ? ww_slab_copy(record) : NULL;
     if (slab)

@@ -36,7 +36,7 @@ struct ww_pubsub_conf {
     uint64_t write_timeout_ns;
 };
 
-/* Standard libp2p: `/meshsub/1.1.0`, `/meshsub/1.0.0`, exact. */
+/* Standard libp2p: `/meshsub/1.1.0`, `/meshsub/1.0.0`, `/floodsub/1.0.0`, exact. */
 void ww_pubsub_conf_standard(struct ww_pubsub_conf *conf);
 /* A cluster of Wetware nodes: offers `ww/0.1.0/<ns>/meshsub/1.1.0`, accepts the same majors, peer exchange
  * on. `id_mem` holds the id (WW_PROTO_ID_MAX bytes) and outlives the call of ww_pubsub_new, as does `ns`.

@@ -21,13 +21,17 @@ static void timer_cancel(struct pubsub_peer *p)
     p->ps->env->ops->timer_cancel(p->ps->env, &p->timer);
 }
 
-/* Peer exchange came with v1.1, and is in all that followed. */
+static bool ends_with(struct ww_bytes text, struct ww_bytes end)
+{
+    return text.len >= end.len && ww_bytes_eq(ww_bytes_skip(text, text.len - end.len), end);
+}
+
+/* Floodsub has no mesh. Peer exchange came with v1.1 of gossipsub, and is in all that followed. */
 unsigned pubsub_features(struct ww_bytes protocol)
 {
-    static const char old[] = "/1.0.0";
-    bool v10 = protocol.len >= sizeof old - 1 &&
-        ww_bytes_eq(ww_bytes_skip(protocol, protocol.len - (sizeof old - 1)), WW_BYTES_LIT("/1.0.0"));
-    return v10 ? WW_GOSSIP_MESH : WW_GOSSIP_MESH | WW_GOSSIP_PX;
+    if (ends_with(protocol, WW_BYTES_LIT("/floodsub/1.0.0")))
+        return 0;
+    return ends_with(protocol, WW_BYTES_LIT("/1.0.0")) ? WW_GOSSIP_MESH : WW_GOSSIP_MESH | WW_GOSSIP_PX;
 }
 
 /* ---- writing ---- */

@@ -79,13 +79,11 @@ static enum ww_gossip_verdict on_validate(struct ww_pubsub_validator *v, const s
     return n->verdict;
 }
 
-static void node_start(struct world *w, const char *cluster)
+static void node_start_conf(struct world *w, const struct ww_pubsub_conf *ps)
 {
     struct node *n = &w->nodes[w->count++];
     struct ww_swarm_conf conf = {.env = w->env, .key = &n->key};
-    struct ww_pubsub_conf ps;
     uint8_t seed[WW_ED25519_SEED_BYTES] = {(uint8_t)w->count};
-    char id[WW_PROTO_ID_MAX];
     n->world = w;
     n->sink.message = on_message;
     n->validator.validate = on_validate;
@@ -96,11 +94,27 @@ static void node_start(struct world *w, const char *cluster)
     assert_ok(ww_multiaddr_parse(WW_BYTES_LIT("/ip4/127.0.0.1/tcp/0"), &addr));
     assert_ok(ww_swarm_listen(n->swarm, ww_buf_view(&addr), NULL));
     ww_buf_fini(&addr);
+    assert_ok(ww_pubsub_new(n->swarm, ps, &n->ps));
+}
+
+static void node_start(struct world *w, const char *cluster)
+{
+    struct ww_pubsub_conf ps;
+    char id[WW_PROTO_ID_MAX];
     if (cluster)
         assert_ok(ww_pubsub_conf_cluster(&ps, ww_bytes_str(cluster), id));
     else
         ww_pubsub_conf_standard(&ps);
-    assert_ok(ww_pubsub_new(n->swarm, &ps, &n->ps));
+    node_start_conf(w, &ps);
+}
+
+static void node_start_only(struct world *w, struct ww_bytes id)
+{
+    struct ww_pubsub_conf ps;
+    ww_pubsub_conf_standard(&ps);
+    ps.ids[0] = id;
+    ps.id_count = 1;
+    node_start_conf(w, &ps);
 }
 
 static void dialed(struct ww_swarm_dial *op, ww_err err)
@@ -192,6 +206,55 @@ static void a_message_goes_through_a_relay(void **state)
         assert_string_equal(w->nodes[2].last, "hello");
         assert_int_equal(w->nodes[0].got, 1);
         assert_int_equal(w->nodes[1].got, 0);
+        teardown(w);
+    }
+}
+
+static bool middle_knows_both(struct world *w)
+{
+    return ww_pubsub_topic_peers(w->nodes[1].ps, TOPIC) == 2 &&
+        ww_pubsub_topic_peers(w->nodes[0].ps, TOPIC) == 1 &&
+        ww_pubsub_topic_peers(w->nodes[2].ps, TOPIC) == 1;
+}
+
+static bool middle_meshed_with_first(struct world *w)
+{
+    return middle_knows_both(w) && ww_pubsub_mesh_peers(w->nodes[0].ps, TOPIC) == 1 &&
+        ww_pubsub_mesh_peers(w->nodes[1].ps, TOPIC) == 1;
+}
+
+static bool each_got_three(struct world *w)
+{
+    for (size_t i = 0; i < w->count; i++) {
+        if (w->nodes[i].got < 3)
+            return false;
+    }
+    return true;
+}
+
+/* 0 - 1 - 2, where 0 is another kind of peer each time and 2 speaks nothing but floodsub: never in the mesh
+ * of 1, and served all the same. */
+static void a_floodsub_peer_takes_part(void **state)
+{
+    static const char *const firsts[] = {"/meshsub/1.1.0", "/meshsub/1.0.0", "/floodsub/1.0.0"};
+    WW_UNUSED(state);
+    for (size_t i = 0; i < WW_COUNT_OF(firsts); i++) {
+        struct world *w = setup_world(0, NULL);
+        node_start_only(w, ww_bytes_str(firsts[i]));
+        node_start(w, NULL);
+        node_start_only(w, WW_BYTES_LIT("/floodsub/1.0.0"));
+        for (size_t k = 0; k < w->count; k++)
+            assert_ok(ww_pubsub_subscribe(w->nodes[k].ps, TOPIC, &w->nodes[k].sink));
+        dial(w, 0, 1);
+        dial(w, 1, 2);
+        until(w, i < 2 ? middle_meshed_with_first : middle_knows_both);
+        for (size_t k = 0; k < w->count; k++)
+            assert_ok(ww_pubsub_publish(w->nodes[k].ps, TOPIC, WW_BYTES_LIT("hello")));
+        until(w, each_got_three);
+        for (size_t k = 0; k < w->count; k++)
+            assert_int_equal(w->nodes[k].got, 3);
+        assert_int_equal(ww_pubsub_mesh_peers(w->nodes[1].ps, TOPIC), i < 2 ? 1 : 0);
+        assert_int_equal(ww_pubsub_mesh_peers(w->nodes[2].ps, TOPIC), 0);
         teardown(w);
     }
 }
@@ -344,6 +407,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_message_goes_through_a_relay),
+        cmocka_unit_test(a_floodsub_peer_takes_part),
         cmocka_unit_test(large_messages_arrive_whole),
         cmocka_unit_test(validators_decide),
         cmocka_unit_test(a_callback_may_publish_and_unsubscribe),

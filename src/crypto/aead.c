@@ -1,6 +1,7 @@
 #include "crypto/aead.h"
 
 #include <openssl/err.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <sodium.h>
 
@@ -36,6 +37,8 @@ ww_err ww_aead_new(const uint8_t key[WW_AEAD_KEY_BYTES], struct ww_aead **ret_ae
     if (!a)
         return WW_ENOMEM;
     memcpy(a->key, key, sizeof a->key);
+    /* Without reading openssl.cnf: nothing in it concerns one cipher by name, and a short command feels the time. */
+    (void)OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
     a->evp = EVP_CIPHER_CTX_new();
     if (!a->evp || EVP_CipherInit_ex2(a->evp, EVP_chacha20_poly1305(), key, NULL, 1, NULL) != 1) {
         ERR_clear_error();

@@ -16,8 +16,8 @@ void stream_mss_free(struct ww_stream *s)
     s->wanted = NULL;
 }
 
-/* A few dozen bytes on an empty queue: when they do not fit, the peer has stopped reading the whole
- * connection. */
+/* A few dozen bytes on an empty queue: the reserve of the stream has room for them, however full the
+ * connection is. */
 static ww_err mss_output(struct ww_stream *s)
 {
     struct ww_bytes out = ww_mss_output(s->mss);

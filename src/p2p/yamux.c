@@ -28,6 +28,7 @@ void ww_yamux_conf_init(struct ww_yamux_conf *conf, bool client, const uint64_t 
         .frame_body_max = 65519 - WW_YAMUX_HEADER_BYTES,
         .stream_send_max = 256u << 10,
         .conn_send_max = 4u << 20,
+        .stream_reserve = 4u << 10, /* what opens a protocol: else busy streams would keep new ones out */
         .keepalive_ns = 30 * WW_NS_PER_S,
         .timeout_ns = 20 * WW_NS_PER_S,
     };

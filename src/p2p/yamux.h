@@ -51,13 +51,14 @@ struct ww_yamux_conf {
     uint32_t frame_body_max;  /* of frames that we send */
     size_t stream_send_max;   /* bytes queued on one stream */
     size_t conn_send_max;     /* bytes queued on all streams together */
+    size_t stream_reserve;    /* of which a stream may queue this much even when the connection is full */
     uint64_t keepalive_ns;    /* between pings, which also measure the round trip; 0: never ping */
     uint64_t timeout_ns;      /* a ping waits for an answer, and nothing else arrives either */
     struct ww_budget *budget; /* NULL: none */
 };
 
 /* The defaults: 16 MiB window, 256 in, 500 out, 256 unacked, 65507 B bodies (one full Noise frame), 256 KiB a
- * stream, 4 MiB a connection, ping every 30 s, 20 s to answer, no budget. */
+ * stream, 4 MiB a connection and 4 KiB of reserve a stream, ping every 30 s, 20 s to answer, no budget. */
 void ww_yamux_conf_init(struct ww_yamux_conf *conf, bool client, const uint64_t seed[2]);
 
 enum ww_yamux_event_type {

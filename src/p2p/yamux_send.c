@@ -27,14 +27,20 @@ void ww_yamux_schedule(struct ww_yamux_stream *s)
     ww_list_push_back(wait ? &y->syn_wait : &y->ready, &s->sending);
 }
 
+/* A full connection wakes a stream that lives on its reserve: those who filled it may never be read. */
+static bool worth_waking(const struct ww_yamux *y, const struct ww_yamux_stream *s)
+{
+    if (s->send_bytes > y->conf.stream_send_max / 2)
+        return false;
+    return y->send_bytes <= y->conf.conn_send_max / 2 || s->send_bytes < y->conf.stream_reserve / 2;
+}
+
 static void wake_writers(struct ww_yamux *y)
 {
-    if (y->send_bytes > y->conf.conn_send_max / 2)
-        return;
     WW_LIST_FOR_SAFE(at, &y->writers)
     {
         struct ww_yamux_stream *s = WW_CONTAINER_OF(at, struct ww_yamux_stream, writer);
-        if (s->send_bytes > y->conf.stream_send_max / 2)
+        if (!worth_waking(y, s))
             continue;
         ww_list_remove(at);
         ww_yamux_owe(s, WW_YAMUX_WRITABLE);
@@ -77,6 +83,9 @@ size_t ww_yamux_stream_room(const struct ww_yamux_stream *s)
     const struct ww_yamux *y = s->conn;
     size_t stream = y->conf.stream_send_max > s->send_bytes ? y->conf.stream_send_max - s->send_bytes : 0;
     size_t conn = y->conf.conn_send_max > y->send_bytes ? y->conf.conn_send_max - y->send_bytes : 0;
+    size_t reserve = y->conf.stream_reserve > s->send_bytes ? y->conf.stream_reserve - s->send_bytes : 0;
+    if (conn < reserve)
+        conn = reserve;
     return stream < conn ? stream : conn;
 }
 

@@ -622,6 +622,37 @@ static void perf_with_any_cuts(void **state)
         perf_once(seed, tiny_segments, 20000, 15000);
 }
 
+/* More than the connection may queue: what opens the last streams still gets through, and so does a ping. */
+static void busy_connection_opens_streams(void **state)
+{
+    enum { COUNT = 60, EACH = 300 << 10 };
+    struct world w;
+    struct host a, b;
+    static struct perfing p[COUNT];
+    struct pinging ping = {.ping = {.done = ping_done}};
+    world_init(&w, 31, NULL);
+    host_new(&a, &w, 1, NULL);
+    host_new(&b, &w, 2, NULL);
+    assert_ok(dial_wait(&w, &a, &b));
+    for (unsigned i = 0; i < COUNT; i++) {
+        p[i] = (struct perfing){.perf = {.done = perf_done}};
+        assert_ok(ww_perf_run(&p[i].perf, a.sw, ww_swarm_id(b.sw), EACH, EACH));
+    }
+    assert_ok(ww_ping_send(&ping.ping, a.sw, ww_swarm_id(b.sw), 60 * WW_NS_PER_S));
+    run_ms(&w, 120000);
+    for (unsigned i = 0; i < COUNT; i++) {
+        assert_int_equal(p[i].done, 1);
+        assert_ok(p[i].err);
+        assert_int_equal(p[i].perf.bytes_down, EACH);
+    }
+    assert_int_equal(ping.done, 1);
+    assert_ok(ping.err);
+    ww_ping_close(&ping.ping);
+    host_stop(&a);
+    host_stop(&b);
+    ww_sim_free(w.sim);
+}
+
 static void same_seed_same_run(void **state)
 {
     assert_int_equal(perf_once(9, NULL, 300000, 200000), perf_once(9, NULL, 300000, 200000));
@@ -681,6 +712,7 @@ int main(void)
         cmocka_unit_test(large_message_and_release),
         cmocka_unit_test(pings),
         cmocka_unit_test(perf_with_any_cuts),
+        cmocka_unit_test(busy_connection_opens_streams),
         cmocka_unit_test(same_seed_same_run),
         cmocka_unit_test(protocols_are_pushed),
     };

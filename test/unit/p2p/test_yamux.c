@@ -546,6 +546,7 @@ static void test_connection_bound(void **state)
     struct ww_yamux_conf conf;
     conf_quiet(&conf, true);
     conf.conn_send_max = 1000;
+    conf.stream_reserve = 0;
     struct fixture *f = setup_conf(&conf);
     uint8_t bytes[1000] = {0};
     size_t taken;
@@ -563,6 +564,41 @@ static void test_connection_bound(void **state)
     assert_string_equal(f->log, "writable0/0 ");
     assert_ok(ww_yamux_stream_write_slab(&f->s[1], slab, 0, 500));
     ww_slab_unref(slab);
+    teardown(f);
+}
+
+/* Streams that nobody reads fill the connection; another one goes on, in small steps. */
+static void test_reserve(void **state)
+{
+    struct ww_yamux_conf conf;
+    conf_quiet(&conf, true);
+    conf.conn_send_max = 300 << 10;
+    struct fixture *f = setup_conf(&conf);
+    static uint8_t bytes[WW_YAMUX_WINDOW_INITIAL];
+    size_t taken;
+    for (size_t i = 0; i < 3; i++)
+        assert_ok(ww_yamux_open(&f->y, &f->s[i]));
+    for (size_t i = 0; i < 2; i++) {
+        assert_ok(ww_yamux_stream_write(&f->s[i], ww_bytes(bytes, sizeof bytes), &taken)); /* the window */
+        while (ww_yamux_pull(&f->y, 0, f->out, sizeof f->out) > 0)
+            continue;
+        assert_int_equal(f->s[i].send_bytes, 0);
+    }
+    for (size_t i = 0; i < 2; i++)
+        assert_ok(
+            ww_yamux_stream_write(&f->s[i], ww_bytes(bytes, sizeof bytes), &taken)); /* this one waits */
+    assert_true(f->y.send_bytes >= conf.conn_send_max);
+    assert_int_equal(ww_yamux_stream_room(&f->s[1]), 0);
+    for (unsigned turn = 0; turn < 10; turn++) {
+        assert_int_equal(ww_yamux_stream_room(&f->s[2]), conf.stream_reserve);
+        assert_ok(ww_yamux_stream_write(&f->s[2], ww_bytes(bytes, sizeof bytes), &taken));
+        assert_int_equal(taken, conf.stream_reserve);
+        assert_int_equal(ww_yamux_stream_room(&f->s[2]), 0);
+        assert_true(ww_yamux_pull(&f->y, 0, f->out, sizeof f->out) >= conf.stream_reserve);
+        assert_ok(run(f, 0, ww_bytes(NULL, 0)));
+        assert_non_null(strstr(f->log, "writable"));
+        f->log[0] = 0;
+    }
     teardown(f);
 }
 
@@ -694,6 +730,7 @@ int main(void)
         cmocka_unit_test(test_short_slab_no_memory),
         cmocka_unit_test(test_fairness),
         cmocka_unit_test(test_connection_bound),
+        cmocka_unit_test(test_reserve),
         cmocka_unit_test(test_window_grows),
         cmocka_unit_test(test_window_stays),
         cmocka_unit_test(test_recorded),

@@ -530,6 +530,7 @@ static void pair_start(struct pair *t, uint64_t with, bool tight)
             conf.frame_body_max = 1 + (uint32_t)ww_prng_below(&t->p, 2000);
             conf.stream_send_max = 3000;
             conf.conn_send_max = 9000;
+            conf.stream_reserve = 2048 * ww_prng_below(&t->p, 3);
             conf.streams_out_max = 7;
             conf.streams_in_max = 5;
         }

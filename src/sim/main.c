@@ -1,11 +1,11 @@
 /* ww-sim — runs a scenario, or many, and says whether it held.
  *
  *   ww-sim [--program NAME] [--nodes N] [--seed S] [--runs R] [--time DURATION] [--loss PPM] [--json]
- * [--verbose]
+ * [--quiet]
  *
- * The transcript goes to standard output with --verbose (or --json), one line an event; a summary follows
- * each run. Exit code: 0 all held; 1 one did not, and its seed is printed; 2 wrong use. The same arguments
- * give the same transcript, byte for byte.
+ * The transcript of a single run goes to standard output, one line an event; a summary follows each run.
+ * Several runs print summaries only. Exit code: 0 all held; 1 one did not, and its seed is printed; 2 wrong
+ * use. The same arguments give the same transcript, byte for byte.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@
 struct options {
     const struct ww_sim_program_entry *program;
     uint64_t nodes, seed, runs, time_ns, loss_ppm;
-    bool json, verbose;
+    bool json, quiet;
 };
 
 struct printer {
@@ -30,13 +30,14 @@ static void print_line(struct ww_sim_sink *sink, struct ww_bytes text)
     putchar('\n');
 }
 
-static int usage(void)
+static int usage(bool wrong)
 {
+    FILE *out = wrong ? stderr : stdout;
     fputs("usage: ww-sim [options]\n"
           "  --program NAME   what runs on the nodes:",
-        stderr);
+        out);
     for (const struct ww_sim_program_entry *e = ww_sim_programs; e->name; e++)
-        fprintf(stderr, " %s%s", e->name, e == ww_sim_programs ? " (default)" : "");
+        fprintf(out, " %s%s", e->name, e == ww_sim_programs ? " (default)" : "");
     fputs("\n"
           "  --nodes N        how many (5)\n"
           "  --seed S         of all chance (1)\n"
@@ -44,9 +45,12 @@ static int usage(void)
           "  --time DURATION  of the part with faults; 0 for none (60s)\n"
           "  --loss PPM       lost datagrams and delayed segments per million, all the time (0)\n"
           "  --json           transcript as JSON lines\n"
-          "  --verbose        transcript as text\n",
-        stderr);
-    return 2;
+          "  --quiet          no transcript, only the summary (as several runs do)\n"
+          "examples:\n"
+          "  ww-sim --nodes 5 --seed 7        one run and its transcript, the same each time\n"
+          "  ww-sim --seed 100 --runs 50      fifty seeds; a failure prints how to repeat it\n",
+        out);
+    return wrong ? 2 : 0;
 }
 
 static bool parse_number(const char *text, uint64_t max, uint64_t *ret_value)
@@ -90,8 +94,8 @@ static bool parse(struct options *o, int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--json") == 0)
             o->json = true;
-        else if (strcmp(argv[i], "--verbose") == 0)
-            o->verbose = true;
+        else if (strcmp(argv[i], "--quiet") == 0)
+            o->quiet = true;
         else if (i + 1 < argc && parse_value(o, argv[i], argv[i + 1]))
             i++;
         else
@@ -112,7 +116,7 @@ static void print_result(const struct options *o, uint64_t seed, const struct ww
     else
         fprintf(out,
             "\n  at %.6f: %s: %s\n  again: ww-sim --program %s --nodes %llu --seed %llu --time %llums --loss "
-            "%llu --verbose\n",
+            "%llu\n",
             (double)r->failed_at_ns / 1e9, ww_err_name(r->err), r->diag.text, o->program->name,
             (unsigned long long)o->nodes, (unsigned long long)seed,
             (unsigned long long)(o->time_ns / WW_NS_PER_MS), (unsigned long long)o->loss_ppm);
@@ -123,8 +127,10 @@ int main(int argc, char **argv)
     struct options o = {
         .program = ww_sim_programs, .nodes = 5, .seed = 1, .runs = 1, .time_ns = 60 * WW_NS_PER_S};
     struct printer printer = {.sink.line = print_line};
+    if (argc == 2 && strcmp(argv[1], "--help") == 0)
+        return usage(false);
     if (!parse(&o, argc, argv))
-        return usage();
+        return usage(true);
     for (uint64_t i = 0; i < o.runs; i++) {
         struct ww_scenario_conf conf;
         struct ww_scenario_result result;
@@ -134,7 +140,7 @@ int main(int argc, char **argv)
         conf.sim.nodes_max = (size_t)o.nodes;
         conf.sim.link.loss_ppm = (uint32_t)o.loss_ppm;
         conf.sim.json = o.json;
-        conf.sim.sink = o.json || o.verbose ? &printer.sink : NULL;
+        conf.sim.sink = o.json || (o.runs == 1 && !o.quiet) ? &printer.sink : NULL;
         ww_err err = o.program->run(&conf, &result);
         print_result(&o, o.seed + i, &result);
         if (err)

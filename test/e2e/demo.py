@@ -7,7 +7,6 @@ import pathlib
 import signal
 import subprocess
 import sys
-import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from harness import ROOT, Tap, _die_with_parent, wait_for  # noqa: E402
@@ -42,15 +41,18 @@ def main(build):
     tap.check("the demo goes through, without colour in a pipe", whole)
 
     for sig, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)):
-        def stopped():
-            demo = start(build)
-            wait_for(lambda: len(members(demo.pid)) >= 3, 10, "its nodes run")
-            time.sleep(0.5)
-            demo.send_signal(sig)
-            demo.communicate(timeout=10)
-            assert demo.returncode == code, demo.returncode
-            wait_for(lambda: members(demo.pid) == [], 2, "its processes are gone")
-        tap.check(f"stopped by {sig.name} it leaves nobody", stopped)
+        for command in ("ww start", "ww ls", "--json", "--watch"):
+            def stopped():
+                demo = start(build)
+                # Stop it while the program that it has just announced starts or runs.
+                for line in demo.stdout:
+                    if "$ " in line and command in line:
+                        break
+                demo.send_signal(sig)
+                demo.communicate(timeout=10)
+                assert demo.returncode == code, demo.returncode
+                wait_for(lambda: members(demo.pid) == [], 3, "its processes are gone")
+            tap.check(f"stopped by {sig.name} at {command} it leaves nobody", stopped)
 
     def refused():
         done = subprocess.run([ROOT / "scripts/demo", "no-such-build"], capture_output=True, text=True, timeout=10)

@@ -16,10 +16,13 @@ import traceback
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 _libc = ctypes.CDLL(None)
+_self = os.getpid()
 
 
 def _die_with_parent():
     _libc.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() != _self:  # the parent ended between the fork and the line above
+        os._exit(1)
 
 
 class Tap:

@@ -717,6 +717,20 @@ static inline void ww_lb_set_f64(struct ww_lb l, uint32_t i, double v)
     ww_lb_set_u64(l, i, ww_f64_bits(v));
 }
 
+/* ---- descriptions in generated code: of every node, for reflection, text and JSON (ww/schema.h) */
+
+/* A node of a schema. `words` is its Node struct of schema.capnp as one segment without a table, root pointer
+ * first, and trusted. `deps` are the nodes that its types, brands, superclasses and annotations name, without
+ * itself. */
+struct ww_capnp_node {
+    uint64_t id;
+    const char *name; /* as displayed: "file.capnp:Outer.Inner" */
+    const uint64_t *words;
+    uint32_t word_count;
+    uint32_t dep_count;
+    const struct ww_capnp_node *const *deps;
+};
+
 /* ---- descriptions of interfaces, in generated code: for tracing, policies and generic dispatch */
 
 struct ww_capnp_method {

@@ -720,8 +720,10 @@ static inline void ww_lb_set_f64(struct ww_lb l, uint32_t i, double v)
 /* ---- descriptions in generated code: of every node, for reflection, text and JSON (ww/schema.h) */
 
 /* A node of a schema. `words` is its Node struct of schema.capnp as one segment without a table, root pointer
- * first, and trusted. `deps` are the nodes that its types, brands, superclasses and annotations name, without
- * itself. */
+ * first, canonical and trusted; the display name in it has no directories. `deps` are the nodes that its
+ * types, brands, superclasses and annotations name, without itself; those of a file's node are also all nodes
+ * of the file. A node may appear in several objects of the program: each generated file brings copies of what
+ * it imports. */
 struct ww_capnp_node {
     uint64_t id;
     const char *name; /* as displayed: "file.capnp:Outer.Inner" */

@@ -20,7 +20,8 @@ struct gen {
     struct node **nodes; /* of the file, outer before inner */
     size_t node_count;
     struct out h, c, rpc_h, rpc_c;
-    const char **taken; /* function and macro names so far */
+    const char **node_names; /* of embedded nodes, by their place in the model */
+    const char **taken;      /* function and macro names so far */
     size_t taken_count;
     bool has_interfaces;
 };
@@ -31,6 +32,8 @@ const char *claim(struct gen *g, char *name);
 const char *c_type(const struct gen *g, struct type t);
 /* The name of an `enum ww_elem`. */
 const char *elem_name(enum ww_elem elem);
+/* `seg` as an array of words called `name`. */
+void put_words(struct out *o, const char *name, struct ww_bytes seg);
 /* A word image of `value` in the .c file, called `name`. */
 void emit_image(struct gen *g, const char *name, struct ww_pr value);
 
@@ -39,5 +42,19 @@ void emit_struct(struct gen *g, const struct node *n);
 void emit_const(struct gen *g, const struct node *n);
 void emit_interface(struct gen *g, const struct node *n);
 void emit_rpc(struct gen *g, const struct node *n);
+void emit_nodes(struct gen *g);
+
+/* ---- deps.c: the nodes that types, brands, superclasses and annotations of a node name */
+
+struct deps {
+    const struct model *m;
+    const struct node *of;
+    struct node **nodes; /* the caller frees them */
+    size_t count;
+};
+
+/* Fills `d` anew. */
+void deps_of(struct deps *d, const struct node *n);
+void deps_add(struct deps *d, const struct node *n);
 
 #endif

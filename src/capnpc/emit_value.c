@@ -3,6 +3,15 @@
 
 #include "capnpc/emit.h"
 
+void put_words(struct out *o, const char *name, struct ww_bytes seg)
+{
+    put(o, "static const uint64_t %s[] = {", name);
+    for (size_t i = 0; i < seg.len; i += 8)
+        put(o, "%sUINT64_C(0x%016llx),", i % 32 ? " " : "\n    ",
+            (unsigned long long)ww_load64_(seg.ptr + i));
+    put(o, "\n};\n");
+}
+
 void emit_image(struct gen *g, const char *name, struct ww_pr value)
 {
     struct ww_msg flat;
@@ -15,11 +24,8 @@ void emit_image(struct gen *g, const char *name, struct ww_pr value)
     }
     struct ww_bytes seg = ww_msg_seg(&flat, 0);
     put(&g->h, "extern const struct ww_seg %s;\n\n", name);
-    put(&g->c, "static const uint64_t %s_words[] = {", name);
-    for (size_t i = 0; i < seg.len; i += 8)
-        put(&g->c, "%sUINT64_C(0x%016llx),", i % 32 ? " " : "\n    ",
-            (unsigned long long)ww_load64_(seg.ptr + i));
-    put(&g->c, "\n};\nconst struct ww_seg %s = {NULL, (uint8_t *)%s_words, %zu, %zu, 0};\n\n", name, name,
+    put_words(&g->c, textf("%s_words", name), seg);
+    put(&g->c, "const struct ww_seg %s = {NULL, (uint8_t *)%s_words, %zu, %zu, 0};\n\n", name, name,
         seg.len / 8, seg.len / 8);
     ww_msg_fini(&flat);
 }

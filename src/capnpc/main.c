@@ -198,6 +198,7 @@ static void emit_file(struct gen *g, const char *path)
     if (inc.count)
         put(&g->h, "%s", extern_c);
     emit_functions(g);
+    emit_nodes(g);
     put(&g->h, "%s", extern_c_end);
     put(&g->rpc_h, "%s", extern_c_end);
 }
@@ -214,6 +215,7 @@ static void generate(const struct model *m, struct ww_lr files, uint32_t index)
     const char *path = file_path(files, index);
     g.file = model_need(m, file_id(files, index));
     g.nodes = need(ww_calloc(m->count + 1, sizeof *g.nodes));
+    g.node_names = need(ww_calloc(m->count, sizeof *g.node_names));
     collect(&g, g.file);
     emit_file(&g, path);
     write_file(&g.h, path, ".h");
@@ -227,6 +229,7 @@ static void generate(const struct model *m, struct ww_lr files, uint32_t index)
     out_fini(&g.rpc_h);
     out_fini(&g.rpc_c);
     ww_free(g.nodes);
+    ww_free((void *)g.node_names);
     ww_free(g.taken);
 }
 
@@ -248,7 +251,7 @@ int main(void)
     if (ww_msg_err(&request) < 0)
         die(ww_err_text(ww_msg_err(&request)));
     ww_msg_fini(&request);
-    ww_free(m.nodes);
+    model_fini(&m);
     ww_free((void *)in.ptr);
     textf_free_all();
     return 0;

@@ -312,22 +312,48 @@ static void name_node(const struct model *m, struct node *n, struct node *file, 
     }
 }
 
-/* `dir/some-file.capnp` gives `some_file_`. */
+char *file_stem(const struct node *file)
+{
+    char *stem = textf("%s", file->schema);
+    char *dot = strchr(stem, '.');
+    if (dot)
+        *dot = 0;
+    for (char *p = stem; *p; p++) {
+        bool good = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9');
+        *p = good ? *p : '_';
+    }
+    return stem;
+}
+
 static const char *prefix_of(const struct node *file)
 {
     const char *given = annotation(structs_at(file->s, 2), ANNOTATION_PREFIX);
     if (given)
         return given;
-    const char *base = strrchr(file->schema, '/');
-    char *prefix = textf("%s", base ? base + 1 : file->schema);
-    char *dot = strchr(prefix, '.');
-    if (dot)
-        *dot = 0;
-    for (char *p = prefix; *p; p++) {
-        bool good = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9');
-        *p = good ? *p : '_';
-    }
-    return textf("%s_", prefix);
+    return textf("%s_", file_stem(file));
+}
+
+void model_flatten(struct ww_msg *to, const struct node *n)
+{
+    struct ww_msg copy;
+    ww_msg_init(&copy, NULL);
+    struct ww_pb root = ww_msg_root_builder(&copy);
+    ww_pb_set_struct(root, n->s);
+    size_t cut = ww_pr_text(ww_sr_ptr(n->s, 0)).len - strlen(n->schema);
+    uint32_t prefix = ww_sr_u32(n->s, 2);
+    struct ww_sb s = ww_pb_struct(root, 5, 6);
+    ww_pb_set_text(ww_sb_ptr(s, 0), ww_text(n->schema));
+    ww_sb_set_u32(s, 2, prefix > cut ? prefix - (uint32_t)cut : 0);
+    ww_err err = ww_msg_canonicalize(to, ww_msg_root(&copy));
+    if (err < 0 || ww_msg_err(&copy) < 0)
+        broken(ww_err_text(err < 0 ? err : ww_msg_err(&copy)), n->id);
+    ww_msg_fini(&copy);
+}
+
+void model_fini(struct model *m)
+{
+    ww_free(m->nodes);
+    ww_free(m->embedded);
 }
 
 void model_init(struct model *m, struct ww_msg *request)
@@ -336,10 +362,12 @@ void model_init(struct model *m, struct ww_msg *request)
     m->msg = request;
     m->count = nodes.count;
     m->nodes = need(ww_calloc(nodes.count + 1, sizeof *m->nodes));
+    m->embedded = need(ww_calloc(nodes.count + 1, sizeof *m->embedded));
     for (uint32_t i = 0; i < nodes.count; i++) {
         struct ww_sr s = ww_lr_struct(nodes, i);
-        m->nodes[i] =
-            (struct node){.id = ww_sr_u64(s, 0), .s = s, .schema = ww_cstr(ww_pr_text(ww_sr_ptr(s, 0)))};
+        const char *display = ww_cstr(ww_pr_text(ww_sr_ptr(s, 0)));
+        const char *slash = strrchr(display, '/');
+        m->nodes[i] = (struct node){.id = ww_sr_u64(s, 0), .s = s, .schema = slash ? slash + 1 : display};
     }
     if (m->count)
         qsort(m->nodes, m->count, sizeof *m->nodes, by_id);

@@ -41,7 +41,7 @@ struct node {
     uint64_t id;
     struct ww_sr s;
     const char *name;   /* in C, with prefix; NULL for what no requested file reaches */
-    const char *schema; /* as in the schema, for comments */
+    const char *schema; /* file.capnp:Outer.Inner, without directories */
     struct node *file;
 };
 
@@ -49,6 +49,7 @@ struct model {
     struct ww_msg *msg;
     struct node *nodes;
     size_t count;
+    bool *embedded; /* scratch of emit_nodes, one for each node */
 };
 
 struct type {
@@ -78,6 +79,12 @@ struct method {
 
 /* Ends the program with a message when the request is malformed. */
 void model_init(struct model *m, struct ww_msg *request);
+void model_fini(struct model *m);
+/* `dir/some-file.capnp` gives `some_file`. */
+char *file_stem(const struct node *file);
+/* The node as one canonical segment in `to`, its display name without directories: no trace of where the
+ * compiler ran. */
+void model_flatten(struct ww_msg *to, const struct node *n);
 
 struct ww_lr model_files(const struct model *m);
 /* NULL when the request does not have it. */

@@ -37,6 +37,9 @@ void *ww_realloc(void *old, size_t size) __attribute__((alloc_size(2)));
 void ww_free(void *ptr);
 #define WW_NEW(type) ((type *)ww_calloc(1, sizeof(type)))
 
+/* The ww_err for a positive errno value; WW_EIO for what has no better name. */
+ww_err ww_errno_err(int errnum);
+
 /* Scribbles over secrets in a way that the optimizer keeps. */
 void ww_wipe(void *ptr, size_t len);
 

@@ -21,7 +21,7 @@ static ww_err read_all(int fd, struct ww_buf *out, size_t *got)
         if (n == 0)
             return WW_OK;
         if (n < 0 && errno != EINTR)
-            return ww_os_err(errno);
+            return ww_errno_err(errno);
         if (n > 0 && want == 0)
             return WW_ELIMIT;
         if (n > 0) {
@@ -36,7 +36,7 @@ ww_err ww_os_file_read(struct ww_env *env, const char *path, struct ww_buf *out)
     WW_UNUSED(env);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return ww_os_err(errno);
+        return ww_errno_err(errno);
     size_t got = 0;
     ww_err err = read_all(fd, out, &got);
     close(fd);
@@ -50,7 +50,7 @@ static ww_err write_all(int fd, struct ww_bytes data)
     while (data.len > 0) {
         ssize_t n = write(fd, data.ptr, data.len);
         if (n < 0 && errno != EINTR)
-            return ww_os_err(errno);
+            return ww_errno_err(errno);
         if (n > 0)
             data = ww_bytes_skip(data, (size_t)n);
     }
@@ -67,8 +67,8 @@ static ww_err sync_parent(const char *path)
     dir[len] = '\0';
     int fd = open(len ? dir : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
-        return ww_os_err(errno);
-    ww_err err = fsync(fd) == 0 ? WW_OK : ww_os_err(errno);
+        return ww_errno_err(errno);
+    ww_err err = fsync(fd) == 0 ? WW_OK : ww_errno_err(errno);
     close(fd);
     return err;
 }
@@ -77,7 +77,7 @@ static ww_err write_temp(int fd, struct ww_bytes data, unsigned mode)
 {
     WW_TRY(write_all(fd, data));
     if (fchmod(fd, (mode_t)mode) != 0 || fsync(fd) != 0)
-        return ww_os_err(errno);
+        return ww_errno_err(errno);
     return WW_OK;
 }
 
@@ -90,12 +90,12 @@ ww_err ww_os_file_write(struct ww_env *env, const char *path, struct ww_bytes da
         return WW_EINVAL;
     int fd = mkostemp(temp, O_CLOEXEC);
     if (fd < 0)
-        return ww_os_err(errno);
+        return ww_errno_err(errno);
     ww_err err = write_temp(fd, data, mode);
     if (close(fd) != 0 && !err)
-        err = ww_os_err(errno);
+        err = ww_errno_err(errno);
     if (!err && rename(temp, path) != 0)
-        err = ww_os_err(errno);
+        err = ww_errno_err(errno);
     if (err) {
         unlink(temp);
         return err;
@@ -111,7 +111,7 @@ static ww_err make_one(const char *path, unsigned mode)
     int errnum = errno;
     if (stat(path, &st) == 0)
         return S_ISDIR(st.st_mode) ? WW_OK : WW_EEXIST;
-    return ww_os_err(errnum);
+    return ww_errno_err(errnum);
 }
 
 ww_err ww_os_dir_make(struct ww_env *env, const char *path, unsigned mode)

@@ -108,7 +108,7 @@ static ww_err bind_and_listen(int fd, const struct ww_netaddr *addr, struct ww_n
     WW_TRY(ww_os_sockaddr_from(addr, &ss, &len));
     ww_os_flag(fd, SOL_SOCKET, SO_REUSEADDR, 1); /* over connections of an earlier run in TIME_WAIT */
     if (bind(fd, (struct sockaddr *)&ss, len) != 0 || listen(fd, BACKLOG) != 0)
-        return ww_os_err(errno);
+        return ww_errno_err(errno);
     return ww_os_bound_addr(fd, ret_bound);
 }
 
@@ -126,7 +126,7 @@ ww_err ww_os_tcp_listen(struct ww_env *env, const struct ww_netaddr *addr, struc
     if (!err && !l)
         err = WW_ENOMEM;
     if (!err)
-        err = ww_os_err(-uv_poll_init(&os->loop, &l->poll, fd));
+        err = ww_errno_err(-uv_poll_init(&os->loop, &l->poll, fd));
     if (err) {
         ww_free(l);
         close(fd);

@@ -167,7 +167,7 @@ ww_err ww_os_signals_watch(struct ww_os *os, struct ww_os_signals *signals)
         int err = signals ? uv_signal_start(&os->signal[i], signal_caught, signal_numbers[i])
                           : uv_signal_stop(&os->signal[i]);
         if (err)
-            return ww_os_err(-err);
+            return ww_errno_err(-err);
     }
     return WW_OK;
 }
@@ -209,13 +209,13 @@ ww_err ww_os_new(struct ww_os **ret_os)
     int err = uv_loop_init(&os->loop);
     if (err) {
         ww_free(os);
-        return ww_os_err(-err);
+        return ww_errno_err(-err);
     }
     err = uv_async_init(&os->loop, &os->interrupt, interrupted);
     if (err) {
         uv_loop_close(&os->loop);
         ww_free(os);
-        return ww_os_err(-err);
+        return ww_errno_err(-err);
     }
     os->env.ops = &os_ops;
     os->timer_ms = WW_NEVER;

@@ -52,7 +52,7 @@ ww_err ww_os_bound_addr(int fd, struct ww_netaddr *ret_addr)
     struct sockaddr_storage ss;
     socklen_t len = sizeof ss;
     if (getsockname(fd, (struct sockaddr *)&ss, &len) != 0)
-        return ww_os_err(errno);
+        return ww_errno_err(errno);
     ww_os_sockaddr_to(&ss, ret_addr);
     return WW_OK;
 }
@@ -61,7 +61,7 @@ ww_err ww_os_socket(int family, int type, int *ret_fd)
 {
     int fd = socket(family == 4 ? AF_INET : AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
-        return ww_os_err(errno);
+        return ww_errno_err(errno);
     /* IPv4 has sockets of its own; a dual-stack one would take the port from them. */
     if (family == 6)
         ww_os_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
@@ -116,7 +116,7 @@ ww_err ww_os_interfaces(struct ww_env *env, struct ww_netif **ret_ifs, size_t *r
     WW_UNUSED(env);
     struct ifaddrs *list;
     if (getifaddrs(&list) != 0)
-        return ww_os_err(errno);
+        return ww_errno_err(errno);
     size_t capacity = 1, count = 0;
     for (struct ifaddrs *it = list; it; it = it->ifa_next)
         capacity++;
@@ -214,7 +214,7 @@ ww_err ww_os_resolve(struct ww_env *env, const char *name, uint8_t family, struc
     int err = uv_getaddrinfo(&ww_os_of(env)->loop, &r->req, resolved, name, NULL, &hints);
     if (err) {
         ww_free(r);
-        return ww_os_err(-err);
+        return ww_errno_err(-err);
     }
     r->op = op;
     op->provider = r;

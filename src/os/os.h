@@ -5,7 +5,7 @@
  * read lands in the caller's buffer. Nothing is queued here in either direction.
  *
  * Time: timers never fire early and at most about a millisecond late (the resolution of epoll_wait).
- * Errors: errno becomes a ww_err in one place, ww_os_err.
+ * Errors: errno becomes a ww_err in one place, ww_errno_err.
  */
 #ifndef WW_OS_OS_H
 #define WW_OS_OS_H
@@ -49,8 +49,5 @@ struct ww_os_signals {
 /* `signals` stays the caller's until ww_os_free, or until called with NULL, which restores the system's
  * defaults. */
 WW_MUST_USE ww_err ww_os_signals_watch(struct ww_os *os, struct ww_os_signals *signals);
-
-/* The ww_err for a positive errno value; WW_EIO for what has no better name. */
-ww_err ww_os_err(int errnum);
 
 #endif

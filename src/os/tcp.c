@@ -83,7 +83,7 @@ static bool read_once(struct ww_tcp *tcp, size_t *budget)
         watch(tcp);
         tcp->user->events->closed(tcp->user, WW_ECLOSED);
     } else if (errno != EAGAIN) {
-        fail(tcp, ww_os_err(errno));
+        fail(tcp, ww_errno_err(errno));
     }
     return false;
 }
@@ -110,7 +110,7 @@ static void finish_connect(struct ww_tcp *tcp)
     if (errnum) {
         user->tcp = NULL;
         dispose(tcp);
-        user->events->connected(user, ww_os_err(errnum));
+        user->events->connected(user, ww_errno_err(errnum));
         return;
     }
     watch(tcp);
@@ -140,7 +140,7 @@ static void polled(uv_poll_t *poll, int status, int events)
         return;
     int errnum = status < 0 ? socket_error(tcp->fd) : 0;
     if (errnum)
-        fail(tcp, ww_os_err(errnum));
+        fail(tcp, ww_errno_err(errnum));
     else
         watch(tcp);
 }
@@ -162,7 +162,7 @@ ww_err ww_os_tcp_new_take(struct ww_os *os, int fd, struct ww_tcp **ret_tcp)
     if (err) {
         ww_free(tcp);
         close(fd);
-        return ww_os_err(-err);
+        return ww_errno_err(-err);
     }
     tcp->os = os;
     tcp->fd = fd;
@@ -199,7 +199,7 @@ ww_err ww_os_tcp_connect(struct ww_env *env, const struct ww_netaddr *addr, stru
         rc = connect(fd, (struct sockaddr *)&ss, len);
     } while (rc != 0 && errno == EINTR);
     if (rc != 0 && errno != EINPROGRESS) {
-        ww_err err = ww_os_err(errno);
+        ww_err err = ww_errno_err(errno);
         dispose(tcp);
         return err;
     }
@@ -225,7 +225,7 @@ static ssize_t send_batch(int fd, const struct ww_iovec *iov, size_t count, size
     *ret_wanted = wanted;
     if (n >= 0)
         return n;
-    return errno == EAGAIN || errno == ENOBUFS ? 0 : ww_os_err(errno);
+    return errno == EAGAIN || errno == ENOBUFS ? 0 : ww_errno_err(errno);
 }
 
 ww_err ww_os_tcp_write(

@@ -115,7 +115,7 @@ static ww_err set_up(int fd, const struct ww_udp_conf *conf, struct ww_netaddr *
         ww_os_flag(fd, IPPROTO_IPV6, IPV6_MULTICAST_ALL, 0);
     }
     if (bind(fd, (struct sockaddr *)&ss, len) != 0)
-        return ww_os_err(errno);
+        return ww_errno_err(errno);
     return ww_os_bound_addr(fd, ret_bound);
 }
 
@@ -135,7 +135,7 @@ ww_err ww_os_udp_open(struct ww_env *env, const struct ww_udp_conf *conf, struct
         err = WW_ENOMEM;
     if (!err) {
         memset(udp, 0, sizeof *udp);
-        err = ww_os_err(-uv_poll_init(&ww_os_of(env)->loop, &udp->poll, fd));
+        err = ww_errno_err(-uv_poll_init(&ww_os_of(env)->loop, &udp->poll, fd));
     }
     if (err) {
         ww_free(udp);
@@ -173,7 +173,7 @@ ww_err ww_os_udp_join(
         memcpy(&req.ipv6mr_multiaddr, group->ip, 16);
         rc = setsockopt(udp->fd, IPPROTO_IPV6, IPV6_JOIN_GROUP, &req, sizeof req);
     }
-    return rc == 0 || errno == EADDRINUSE /* joined already */ ? WW_OK : ww_os_err(errno);
+    return rc == 0 || errno == EADDRINUSE /* joined already */ ? WW_OK : ww_errno_err(errno);
 }
 
 /* The interface to leave by and, where it is known, the address to come from. */
@@ -219,7 +219,7 @@ ww_err ww_os_udp_send(struct ww_env *env, struct ww_udp *udp, const struct ww_ne
         n = sendmsg(udp->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
     } while (
         n < 0 && (errno == EINTR || errno == ECONNREFUSED)); /* the latter is about an earlier datagram */
-    return n >= 0 ? WW_OK : ww_os_err(errno);
+    return n >= 0 ? WW_OK : ww_errno_err(errno);
 }
 
 void ww_os_udp_close(struct ww_env *env, struct ww_udp *udp)

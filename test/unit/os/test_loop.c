@@ -288,8 +288,8 @@ static void every_errno_has_a_name(void **state)
 {
     WW_UNUSED(state);
     for (int errnum = 1; errnum < 134; errnum++)
-        assert_true(ww_os_err(errnum) < 0);
-    assert_int_equal(ww_os_err(0), WW_OK);
+        assert_true(ww_errno_err(errnum) < 0);
+    assert_int_equal(ww_errno_err(0), WW_OK);
 }
 
 int main(void)

@@ -1,6 +1,8 @@
-#include "os/internal.h"
+#include "base/base.h"
 
-ww_err ww_os_err(int errnum)
+#include <errno.h>
+
+ww_err ww_errno_err(int errnum)
 {
     switch (errnum) {
     case 0:
@@ -47,7 +49,9 @@ ww_err ww_os_err(int errnum)
         return WW_EREFUSED;
     case EHOSTUNREACH:
     case ENETUNREACH:
+#ifdef EHOSTDOWN /* not in WASI */
     case EHOSTDOWN:
+#endif
     case ENETDOWN:
         return WW_EUNREACH;
     case EADDRINUSE:

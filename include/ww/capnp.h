@@ -61,6 +61,7 @@ struct ww_seg {
     uint32_t used;     /* words that exist */
     uint32_t capacity; /* words that fit */
     uint32_t id;
+    uint32_t floor; /* words that cutting the last object may not give back: empty objects point there */
 };
 
 struct ww_msg {
@@ -161,6 +162,8 @@ WW_API void ww_msg_fini(struct ww_msg *m);
 /* Size of the first segment in words, including the root pointer; before the first use after init or reset.
  */
 WW_API void ww_msg_hint(struct ww_msg *m, uint32_t words);
+/* The most words that may be built; 8 Mi without this call, 2^28 at most. Stays over resets. */
+WW_API void ww_msg_build_limit(struct ww_msg *m, uint64_t words);
 
 static inline ww_err ww_msg_err(const struct ww_msg *m)
 {
@@ -184,6 +187,19 @@ WW_API WW_MUST_USE ww_err ww_msg_open_copy(
 /* The same over segments without a table; each a multiple of 8 bytes. */
 WW_API WW_MUST_USE ww_err ww_msg_open_segs(
     struct ww_msg *m, const struct ww_bytes *segs, size_t seg_count, const struct ww_msg_limits *lim);
+
+/* As ww_msg_open for the first of several messages in one buffer; *io_frames then begins behind it. */
+WW_API WW_MUST_USE ww_err ww_msg_open_next(
+    struct ww_msg *m, struct ww_bytes *io_frames, const struct ww_msg_limits *lim);
+
+/* A file mapped for reading. Open it as a message in place: only the pages that are read are loaded. Nobody
+ * may write or cut the file meanwhile: use it for files that are replaced by renaming. */
+struct ww_file_map {
+    struct ww_bytes bytes;
+};
+/* WW_ENOTFOUND, WW_EDENIED, WW_ENOMEM, WW_EIO. Not in guests without mmap. */
+WW_API WW_MUST_USE ww_err ww_file_map(struct ww_file_map *ret, const char *path);
+WW_API void ww_file_unmap(struct ww_file_map *f);
 
 /* The root pointer. The builder's makes the first segment on first use. */
 WW_API struct ww_pr ww_msg_root(struct ww_msg *m);
@@ -282,6 +298,14 @@ WW_API WW_MUST_USE ww_err ww_msg_open_packed(
 
 /* ---- whole trees */
 
+/* What a copy of the object would take: its words, without a root pointer, and its capability pointers. */
+struct ww_size {
+    uint64_t words;
+    uint32_t caps;
+};
+/* Walks the tree; charged to the budget as reading is, elements without a size too. Zeroes and a latched
+ * error for what cannot be read. */
+WW_API struct ww_size ww_pr_size(struct ww_pr p);
 /* Value equality without a schema: missing and zero trailing fields are equal, capabilities compare by
  * identity. Latches an error on malformed input and then returns false. */
 WW_API bool ww_pr_equal(struct ww_pr a, struct ww_pr b);
@@ -579,6 +603,61 @@ static inline void ww_pb_clear(struct ww_pb p)
 
 /* Moves the object of `from` here without copying, leaving `from` null; both in one message. */
 WW_API void ww_pb_move(struct ww_pb p, struct ww_pb from);
+/* As ww_pb_set_list, for a list whose elements are known to be structs: always written as one of structs,
+ * even when a very old sender wrote bare scalars or pointers. */
+WW_API void ww_pb_set_structs(struct ww_pb p, struct ww_lr from);
+
+/* ---- orphans: objects of a message that no pointer leads to yet, or any more
+ *
+ * An orphan belongs to its message and ends with it at the latest. It is one reference: adopt it, or drop it,
+ * once; a struct that is all zeroes is an orphan of nothing. An orphan that is never adopted still takes its
+ * words in the message, zeroed when it was dropped. */
+struct ww_orphan {
+    struct ww_seg *seg;
+    uint8_t *at;   /* the word before the object */
+    uint64_t word; /* what a pointer at `at` would hold; 0: nothing */
+};
+
+static inline bool ww_orphan_is_null(const struct ww_orphan *o)
+{
+    return o->word == 0;
+}
+
+/* New objects, of zero elements and bits; an orphan of nothing and a latched error when they cannot be made.
+ * Text, data and copies of a null view or pointer are orphans of nothing. */
+WW_API struct ww_orphan ww_orphan_struct(struct ww_msg *m, uint16_t data_words, uint16_t ptrs);
+WW_API struct ww_orphan ww_orphan_list(struct ww_msg *m, enum ww_elem elem, uint32_t count);
+WW_API struct ww_orphan ww_orphan_structs(
+    struct ww_msg *m, uint16_t data_words, uint16_t ptrs, uint32_t count);
+WW_API struct ww_orphan ww_orphan_text(struct ww_msg *m, struct ww_bytes text);
+WW_API struct ww_orphan ww_orphan_data(struct ww_msg *m, struct ww_bytes data);
+WW_API struct ww_orphan ww_orphan_cap(struct ww_msg *m, struct ww_cap *cap);
+WW_API struct ww_orphan ww_orphan_copy(struct ww_msg *m, struct ww_pr from);
+/* The elements of all lists, one after the other, copied. `elem` is what they are read as; structs get the
+ * size of the largest. WW_EMALFORMED when a list has no such elements. */
+WW_API struct ww_orphan ww_orphan_concat(
+    struct ww_msg *m, enum ww_elem elem, const struct ww_lr *lists, size_t list_count);
+
+/* Takes the object from the pointer, which becomes null; nothing is copied or lost. */
+WW_API struct ww_orphan ww_pb_disown(struct ww_pb p);
+/* Makes the pointer lead to the orphan, which becomes one of nothing; what the pointer led to is dropped.
+ * From another message it is copied. When memory is out the orphan stays what it was. */
+WW_API void ww_pb_adopt(struct ww_pb p, struct ww_orphan *o);
+/* Zeroes the object and drops its capabilities. */
+WW_API void ww_orphan_drop(struct ww_orphan *o);
+
+/* The object as a builder; as ww_pb_struct, ww_pb_list and ww_pb_structs, enlarging may move it. */
+WW_API struct ww_sb ww_orphan_as_struct(struct ww_orphan *o, uint16_t data_words, uint16_t ptrs);
+WW_API struct ww_lb ww_orphan_as_list(struct ww_orphan *o, enum ww_elem elem);
+WW_API struct ww_lb ww_orphan_as_structs(struct ww_orphan *o, uint16_t data_words, uint16_t ptrs);
+/* The bytes of a Text or Data, to be written in place; NULL when it is none. */
+WW_API uint8_t *ww_orphan_as_text(struct ww_orphan *o, size_t *ret_len);
+WW_API uint8_t *ww_orphan_as_data(struct ww_orphan *o, size_t *ret_len);
+/* Cuts or extends a list, text or data to `count` elements (for text: without its terminator). What is cut
+ * off is dropped; what is new is zero. The last object of its segment gives back or takes room in place,
+ * another one is moved when it grows. WW_EINVAL latched for other objects. */
+WW_API void ww_orphan_resize(struct ww_orphan *o, uint32_t count);
+WW_API void ww_orphan_resize_text(struct ww_orphan *o, uint32_t len);
 
 /* ---- struct builders: a store outside the struct goes nowhere */
 

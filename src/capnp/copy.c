@@ -1,17 +1,18 @@
-/* capnp/copy.c — walks over whole trees: deep copy, and wiping what a pointer led to. Explicit stacks,
- * because a guest has 64 KiB of stack and trees come from peers. */
-#include "capnp/ptr.h"
+/* capnp/copy.c — deep copies, plain and into canonical form. Trees come from peers and a guest has 64 KiB of
+ * stack: an explicit stack instead of recursion. */
+#include "capnp/copy.h"
 
-/* One object under way: its pointers are visited element by element. */
-struct copy_frame {
-    struct ww_lr from;
-    struct ww_lb to;
-    uint32_t elem;
-    uint32_t ptr;
+/* An object under way: its pointers are visited element by element. */
+struct frame {
+    const struct ww_seg *from_seg;
+    const uint8_t *from; /* pointer section of the current element */
+    struct ww_seg *to_seg;
+    uint8_t *to;
+    uint32_t elems; /* still to do, with the current one */
+    uint32_t from_step, to_step;
+    uint16_t ptrs, next;
+    uint8_t depth;
 };
-
-/* How to copy: as it is, or into canonical form. */
-enum copy_mode { COPY_PLAIN, COPY_CANONICAL };
 
 static void copy_elements(struct ww_lb to, struct ww_lr from)
 {
@@ -32,18 +33,25 @@ static void copy_elements(struct ww_lb to, struct ww_lr from)
         memcpy(to.data + (size_t)i * to.step, from.data + (size_t)i * from.step, bytes);
 }
 
+/* Bytes up to the last that is not zero, at least `floor`. */
+static uint32_t used_bytes(const uint8_t *data, uint32_t bytes, uint32_t floor)
+{
+    while (bytes > floor && bytes % 8 != 0 && data[bytes - 1] == 0)
+        bytes--;
+    while (bytes > floor && bytes % 8 == 0 && ww_load64_(data + bytes - 8) == 0)
+        bytes -= 8;
+    return bytes > floor ? bytes : floor;
+}
+
 /* Canonical structs end with their last word and their last pointer that are not zero; those of a list share
  * one size. */
 static void trim(struct ww_lr l, uint32_t *ret_data_words, uint16_t *ret_ptrs)
 {
     uint32_t bytes = 0;
     uint16_t ptrs = 0;
-    for (uint32_t i = 0; i < l.count; i++) {
+    for (uint32_t i = 0; i < l.count && (bytes < l.data_bytes || ptrs < l.ptrs); i++) {
         struct ww_sr s = ww_lr_struct(l, i);
-        uint32_t n = s.data_bytes;
-        while (n > bytes && s.data[n - 1] == 0)
-            n--;
-        bytes = n > bytes ? n : bytes;
+        bytes = used_bytes(s.data, s.data_bytes, bytes);
         uint16_t p = s.ptrs;
         while (p > ptrs && ww_pr_kind(ww_sr_ptr(s, p - 1u)) == WW_PTR_NULL)
             p--;
@@ -53,99 +61,135 @@ static void trim(struct ww_lr l, uint32_t *ret_data_words, uint16_t *ret_ptrs)
     *ret_ptrs = ptrs;
 }
 
-/* Copies an object without its pointers. False when there is nothing below it to visit. */
-static bool copy_list(struct ww_pb to, struct ww_lr from, enum copy_mode mode, struct copy_frame *ret)
+static bool visit(struct frame *ret, struct ww_lb to, struct ww_lr from)
 {
-    uint32_t data_words = (from.data_bytes + 7) / 8;
-    uint16_t ptrs = from.ptrs;
+    if (to.ptrs == 0 || from.count == 0)
+        return false;
+    *ret = (struct frame){from.seg, from.data + from.data_bytes, to.seg, to.data + to.data_bytes, from.count,
+        from.step, to.step, to.ptrs, 0, from.depth};
+    return true;
+}
+
+/* Copies an object without its pointers. False when there is nothing below it to visit. */
+static bool copy_list(struct ww_pb to, struct ww_lr from, enum ww_copy_mode mode, struct frame *ret)
+{
     struct ww_lb l;
-    if (mode == COPY_CANONICAL && from.elem == WW_ELEM_STRUCT)
-        trim(from, &data_words, &ptrs);
-    if (from.elem == WW_ELEM_STRUCT)
+    if (from.elem == WW_ELEM_STRUCT) {
+        uint32_t data_words = (from.data_bytes + 7) / 8;
+        uint16_t ptrs = from.ptrs;
+        if (mode == WW_COPY_CANONICAL)
+            trim(from, &data_words, &ptrs);
         l = ww_pb_init_structs(to, (uint16_t)data_words, ptrs, from.count);
-    else
+    } else {
         l = ww_pb_init_list(to, (enum ww_elem)from.elem, from.count);
+    }
     if (!l.data)
         return false;
     copy_elements(l, from);
-    *ret = (struct copy_frame){.from = from, .to = l};
-    return ptrs > 0 && from.count > 0;
+    return visit(ret, l, from);
 }
 
-static bool copy_struct(struct ww_pb to, struct ww_sr from, enum copy_mode mode, struct copy_frame *ret)
+static bool copy_struct(struct ww_pb to, struct ww_sr from, enum ww_copy_mode mode, struct frame *ret)
 {
     uint32_t data_words = (from.data_bytes + 7) / 8;
     uint16_t ptrs = from.ptrs;
-    if (mode == COPY_CANONICAL)
+    if (mode == WW_COPY_CANONICAL)
         trim(ww_sr_as_list(from), &data_words, &ptrs);
     struct ww_sb s = ww_pb_init_struct(to, (uint16_t)data_words, ptrs);
     if (!s.data)
         return false;
     memcpy(s.data, from.data, s.data_bytes < from.data_bytes ? s.data_bytes : from.data_bytes);
-    *ret = (struct copy_frame){
-        .from = ww_sr_as_list(from), .to = {s.seg, s.data, 1, 0, s.data_bytes, s.ptrs, WW_ELEM_STRUCT}};
-    return ptrs > 0;
+    struct ww_lb one = {s.seg, s.data, 1, 0, s.data_bytes, s.ptrs, WW_ELEM_STRUCT};
+    return visit(ret, one, ww_sr_as_list(from));
 }
 
 /* An error in the source must not look like a good copy. */
-static void copy_failure(struct ww_pb to, struct ww_pr from)
+static bool copy_failed(struct ww_msg *to, const struct ww_seg *from)
 {
-    if (from.seg->msg && from.seg->msg->err)
-        ww_msg_fail(to.seg->msg, from.seg->msg->err);
+    ww_msg_fail(to, from->msg && from->msg->err < 0 ? from->msg->err : WW_EMALFORMED);
+    return false;
 }
 
-static bool copy_ptr(struct ww_pb to, struct ww_pr from, enum copy_mode mode, struct copy_frame *ret)
+static void copy_cap(
+    struct ww_pb to, const struct ww_seg *seg, const struct ww_target *t, enum ww_copy_mode mode)
 {
-    bool more = false;
-    switch (ww_pr_kind(from)) {
-    case WW_PTR_NULL:
+    struct ww_msg *m = seg->msg;
+    uint32_t index = (uint32_t)(t->word >> 32);
+    if (mode == WW_COPY_CANONICAL)
+        ww_msg_fail(to.seg->msg, WW_EINVAL);
+    else if ((uint32_t)t->word != WW_TAG_OTHER || !m || index >= m->cap_count)
+        ww_msg_fail(to.seg->msg, WW_EMALFORMED);
+    else
+        ww_pb_set_cap(to, m->caps[index]);
+}
+
+/* What a pointer leads to, without what is below that. `to` is null. */
+static bool copy_word(struct ww_pb to, const struct ww_seg *seg, const uint8_t *at, uint64_t w, uint8_t depth,
+    enum ww_copy_mode mode, struct frame *ret)
+{
+    struct ww_target t;
+    struct ww_sr s;
+    struct ww_lr l;
+    if (!ww_target_resolve(seg, at, w, &t))
+        return copy_failed(to.seg->msg, seg);
+    if (t.word == 0)
         return false;
-    case WW_PTR_STRUCT:
-        more = copy_struct(to, ww_read_struct_(from.seg, from.at, from.depth), mode, ret);
-        break;
-    case WW_PTR_LIST:
-        more = copy_list(to, ww_pr_list_any(from), mode, ret);
-        break;
-    case WW_PTR_CAP:
-        if (mode == COPY_CANONICAL)
-            ww_msg_fail(to.seg->msg, WW_EINVAL);
-        else
-            ww_pb_set_cap(to, ww_pr_cap(from));
-        break;
-    case WW_PTR_BAD:
-        break;
+    switch (ww_word_tag(t.word)) {
+    case WW_TAG_STRUCT:
+        if (!ww_target_struct(seg, &t, depth, &s))
+            return copy_failed(to.seg->msg, seg);
+        return copy_struct(to, s, mode, ret);
+    case WW_TAG_LIST:
+        if (!ww_target_list(seg, &t, depth, &l))
+            return copy_failed(to.seg->msg, seg);
+        return copy_list(to, l, mode, ret);
+    default:
+        copy_cap(to, seg, &t, mode);
+        return false;
     }
-    copy_failure(to, from);
-    return more;
 }
 
 /* Runs a copy to its end, from the frame of its first object. */
-static void copy_below(struct ww_msg *m, struct copy_frame first, enum copy_mode mode)
+static void copy_below(struct ww_msg *m, const struct frame *first, enum ww_copy_mode mode)
 {
-    struct copy_frame stack[WW_CAPNP_DEPTH_MAX];
-    unsigned depth = 1;
-    stack[0] = first;
-    while (depth > 0 && m->err == 0) {
-        struct copy_frame *f = &stack[depth - 1];
-        if (f->ptr == f->to.ptrs) {
-            f->ptr = 0;
-            f->elem++;
-        }
-        if (f->elem == f->to.count) {
-            depth--;
+    struct frame stack[WW_CAPNP_DEPTH_MAX];
+    struct frame *f = stack;
+    *f = *first;
+    while (m->err == 0) {
+        if (f->next == f->ptrs) {
+            f->next = 0;
+            f->from += f->from_step;
+            f->to += f->to_step;
+            if (--f->elems == 0) {
+                if (f == stack)
+                    return;
+                f--;
+            }
             continue;
         }
-        struct ww_pr from = ww_sr_ptr(ww_lr_struct(f->from, f->elem), f->ptr);
-        struct ww_pb to = ww_sb_ptr(ww_lb_struct(f->to, f->elem), f->ptr);
-        f->ptr++;
-        if (depth < WW_CAPNP_DEPTH_MAX)
-            depth += copy_ptr(to, from, mode, &stack[depth]);
-        else if (!ww_pr_is_null(from))
+        const uint8_t *at = f->from + (size_t)f->next * 8;
+        struct ww_pb to = {f->to_seg, f->to + (size_t)f->next * 8};
+        f->next++;
+        uint64_t w = ww_load64_(at);
+        if (w == 0)
+            continue;
+        if (f == &stack[WW_CAPNP_DEPTH_MAX - 1])
             ww_msg_fail(m, WW_EDEPTH);
+        else if (copy_word(to, f->from_seg, at, w, f->depth, mode, f + 1))
+            f++;
     }
 }
 
-/* What the pointer led to goes last: the source may lie in there. */
+void ww_copy_tree(struct ww_pb to, const struct ww_seg *seg, const uint8_t *at, uint64_t w, uint8_t depth,
+    enum ww_copy_mode mode)
+{
+    struct frame first;
+    if (w != 0 && copy_word(to, seg, at, w, depth, mode, &first))
+        copy_below(to.seg->msg, &first, mode);
+}
+
+/* ---- setters. What the pointer led to goes last: the source may lie in there. */
+
 static uint64_t take_old(struct ww_pb p)
 {
     uint64_t old = ww_load64_(p.at);
@@ -159,229 +203,65 @@ static void drop_old(struct ww_pb p, uint64_t old)
         ww_ptr_wipe(p.seg, p.at, old);
 }
 
+bool ww_pb_copy_word(struct ww_pb p, const struct ww_seg *from_seg, const uint8_t *from, uint64_t w)
+{
+    ww_copy_tree(p, from_seg, from, w, WW_CAPNP_DEPTH_MAX, WW_COPY_PLAIN);
+    return p.seg->msg->err == 0;
+}
+
 void ww_pb_set(struct ww_pb p, struct ww_pr from)
 {
-    struct copy_frame first;
     if (!p.at || p.at == from.at)
         return;
     uint64_t old = take_old(p);
-    if (copy_ptr(p, from, COPY_PLAIN, &first))
-        copy_below(p.seg->msg, first, COPY_PLAIN);
+    ww_copy_tree(p, from.seg, from.at, ww_load64_(from.at), from.depth, WW_COPY_PLAIN);
     drop_old(p, old);
 }
 
 void ww_pb_set_struct(struct ww_pb p, struct ww_sr from)
 {
-    struct copy_frame first;
+    struct frame first;
     if (!p.at)
         return;
     uint64_t old = take_old(p);
-    if (copy_struct(p, from, COPY_PLAIN, &first))
-        copy_below(p.seg->msg, first, COPY_PLAIN);
+    if (copy_struct(p, from, WW_COPY_PLAIN, &first))
+        copy_below(p.seg->msg, &first, WW_COPY_PLAIN);
     drop_old(p, old);
 }
 
 void ww_pb_set_list(struct ww_pb p, struct ww_lr from)
 {
-    struct copy_frame first;
+    struct frame first;
     if (!p.at)
         return;
     uint64_t old = take_old(p);
-    if (copy_list(p, from, COPY_PLAIN, &first))
-        copy_below(p.seg->msg, first, COPY_PLAIN);
+    if (copy_list(p, from, WW_COPY_PLAIN, &first))
+        copy_below(p.seg->msg, &first, WW_COPY_PLAIN);
     drop_old(p, old);
 }
 
-/* ---- canonical form: preorder, one segment, nothing superfluous */
-
-static uint64_t source_words(struct ww_pr from)
+void ww_pb_set_structs(struct ww_pb p, struct ww_lr from)
 {
-    uint64_t words = from.seg->used;
-    for (uint32_t i = 0; from.seg->msg && i < from.seg->msg->seg_count; i++)
-        words += ww_msg_seg(from.seg->msg, i).len / 8;
-    return words;
-}
-
-ww_err ww_msg_canonicalize(struct ww_msg *to, struct ww_pr from)
-{
-    /* Objects that several pointers share are written out for each: then the first guess is too small. */
-    uint64_t words = (ww_pr_is_null(from) ? 0 : source_words(from)) + 1;
-    do {
-        struct copy_frame first;
-        ww_msg_reset(to);
-        ww_msg_hint(to, (uint32_t)(words < to->max_words ? words : to->max_words));
-        struct ww_pb root = ww_msg_root_builder(to);
-        if (root.at && copy_ptr(root, from, COPY_CANONICAL, &first))
-            copy_below(to, first, COPY_CANONICAL);
-        words *= 2;
-    } while (to->err == 0 && to->seg_count > 1);
-    return to->err;
-}
-
-bool ww_msg_is_canonical(struct ww_msg *m)
-{
-    struct ww_msg canonical;
-    ww_msg_init(&canonical, m->cap_ops);
-    ww_err err = ww_msg_canonicalize(&canonical, ww_msg_root(m));
-    struct ww_bytes a = ww_msg_seg(m, 0), b = ww_msg_seg(&canonical, 0);
-    bool same = err == 0 && m->seg_count == 1 && ww_bytes_eq(a, b);
-    ww_msg_fini(&canonical);
-    return same;
-}
-
-/* ---- equality */
-
-static bool equal_ptrs(struct ww_pr a, struct ww_pr b);
-
-/* What one has and the other has not must be zero. */
-static bool equal_data(struct ww_sr a, struct ww_sr b)
-{
-    uint32_t both = a.data_bytes < b.data_bytes ? a.data_bytes : b.data_bytes;
-    struct ww_sr longer = a.data_bytes > b.data_bytes ? a : b;
-    if (memcmp(a.data, b.data, both) != 0)
-        return false;
-    for (uint32_t i = both; i < longer.data_bytes; i++) {
-        if (longer.data[i] != 0)
-            return false;
-    }
-    return true;
-}
-
-static bool equal_structs(struct ww_sr a, struct ww_sr b)
-{
-    if (!equal_data(a, b))
-        return false;
-    uint16_t ptrs = a.ptrs > b.ptrs ? a.ptrs : b.ptrs;
-    for (uint32_t i = 0; i < ptrs; i++) {
-        if (!equal_ptrs(ww_sr_ptr(a, i), ww_sr_ptr(b, i)))
-            return false;
-    }
-    return true;
-}
-
-static bool equal_bits(struct ww_lr a, struct ww_lr b)
-{
-    for (uint32_t i = 0; i < a.count; i++) {
-        if (ww_lr_bool(a, i) != ww_lr_bool(b, i))
-            return false;
-    }
-    return true;
-}
-
-static bool equal_lists(struct ww_lr a, struct ww_lr b)
-{
-    if (a.count != b.count || a.elem != b.elem)
-        return false;
-    if (a.elem == WW_ELEM_BIT)
-        return equal_bits(a, b);
-    if (a.ptrs == 0 && a.step == a.data_bytes && b.step == a.step)
-        return memcmp(a.data, b.data, (size_t)a.count * a.step) == 0;
-    for (uint32_t i = 0; i < a.count; i++) {
-        if (!equal_structs(ww_lr_struct(a, i), ww_lr_struct(b, i)))
-            return false;
-    }
-    return true;
-}
-
-/* Recursion is as deep as a reader goes, at most 64. */
-static bool equal_ptrs(struct ww_pr a, struct ww_pr b)
-{
-    enum ww_ptr_kind kind = ww_pr_kind(a);
-    if (kind != ww_pr_kind(b))
-        return false;
-    switch (kind) {
-    case WW_PTR_NULL:
-        return true;
-    case WW_PTR_STRUCT:
-        return equal_structs(ww_pr_struct(a), ww_pr_struct(b));
-    case WW_PTR_LIST:
-        return equal_lists(ww_pr_list_any(a), ww_pr_list_any(b));
-    case WW_PTR_CAP:
-        return ww_pr_cap(a) == ww_pr_cap(b);
-    default:
-        return false;
-    }
-}
-
-static bool failed(struct ww_pr p)
-{
-    return p.seg && p.seg->msg && p.seg->msg->err < 0;
-}
-
-bool ww_pr_equal(struct ww_pr a, struct ww_pr b)
-{
-    return equal_ptrs(a, b) && !failed(a) && !failed(b);
-}
-
-/* ---- wiping */
-
-struct wipe_frame {
-    struct ww_lr list;
-    uint32_t elem;
-    uint32_t ptr;
-};
-
-static void wipe_bytes(struct ww_lr l)
-{
-    uint8_t *data = (uint8_t *)l.data;
-    size_t each = l.data_bytes + (size_t)l.ptrs * 8;
-    memset(data, 0, l.elem == WW_ELEM_BIT ? ((size_t)l.count + 7) / 8 : l.count * each);
-}
-
-static void drop_cap(struct ww_msg *m, uint64_t w)
-{
-    uint32_t index = (uint32_t)(w >> 32);
-    if (index >= m->cap_count || !m->caps[index])
+    if (from.elem == WW_ELEM_BIT && from.count > 0) {
+        if (p.at)
+            ww_msg_fail(p.seg->msg, WW_EMALFORMED);
         return;
-    struct ww_cap *cap = m->caps[index];
-    m->caps[index] = NULL;
-    m->cap_ops->unref(cap);
-}
-
-/* True with a frame when there are pointers to visit first; otherwise the object is wiped at once. */
-static bool wipe_one(struct ww_seg *seg, const uint8_t *at, uint64_t w, struct wipe_frame *ret)
-{
-    struct ww_target t;
-    *ret = (struct wipe_frame){0};
-    if (w == 0 || w == WW_CAPNP_EMPTY_STRUCT || !ww_target_resolve(seg, at, w, &t))
-        return false;
-    if (ww_word_tag(t.word) == WW_TAG_OTHER) {
-        drop_cap(seg->msg, t.word);
-        return false;
     }
-    if (ww_word_tag(t.word) == WW_TAG_STRUCT)
-        ret->list = ww_sr_as_list(ww_word_read_struct(seg, at, w, 1));
-    else if (!ww_word_read_list(seg, at, w, 1, &ret->list))
-        return false;
-    if (ret->list.ptrs > 0 && ret->list.count > 0)
-        return true;
-    wipe_bytes(ret->list);
-    return false;
+    from.elem = WW_ELEM_STRUCT;
+    ww_pb_set_list(p, from);
 }
 
-void ww_ptr_wipe(struct ww_seg *seg, const uint8_t *at, uint64_t w)
+void ww_lb_copy(struct ww_lb to, uint32_t at, struct ww_lr from)
 {
-    struct wipe_frame stack[WW_CAPNP_DEPTH_MAX];
-    unsigned depth = wipe_one(seg, at, w, &stack[0]);
-    while (depth > 0) {
-        struct wipe_frame *f = &stack[depth - 1];
-        if (f->ptr == f->list.ptrs) {
-            f->ptr = 0;
-            f->elem++;
-        }
-        if (f->elem == f->list.count) {
-            wipe_bytes(f->list);
-            depth--;
-            continue;
-        }
-        struct ww_pr p = ww_sr_ptr(ww_lr_struct(f->list, f->elem), f->ptr);
-        f->ptr++;
-        if (depth < WW_CAPNP_DEPTH_MAX) /* what is built deeper than any reader goes stays as it is */
-            depth += wipe_one((struct ww_seg *)p.seg, p.at, ww_load64_(p.at), &stack[depth]);
+    if (to.elem == WW_ELEM_BIT) {
+        for (uint32_t i = 0; i < from.count; i++)
+            ww_lb_set_bool(to, at + i, ww_lr_bool(from, i));
+        return;
     }
-}
-
-void ww_pb_wipe_(struct ww_pb p)
-{
-    drop_old(p, take_old(p));
+    struct frame first;
+    to.data += (size_t)at * to.step;
+    copy_elements(to, from);
+    to.ptrs = to.ptrs < from.ptrs ? to.ptrs : from.ptrs;
+    if (visit(&first, to, from))
+        copy_below(to.seg->msg, &first, WW_COPY_PLAIN);
 }

@@ -6,6 +6,7 @@ const struct ww_msg_limits ww_msg_limits_default = {
 
 #define HEADROOM 8 /* before the first segment, so that a one-segment frame is contiguous */
 #define CAPS_MAX (UINT32_C(1) << 20)
+#define WORDS_MAX (UINT32_C(1) << 28) /* every offset and every far pointer fits */
 #define HINT_MAX (UINT32_C(64) << 10) /* words that a reused message may keep */
 
 void ww_msg_init(struct ww_msg *m, const struct ww_cap_ops *cap_ops)
@@ -28,6 +29,11 @@ void ww_msg_init_mem(struct ww_msg *m, const struct ww_cap_ops *cap_ops, void *m
 void ww_msg_hint(struct ww_msg *m, uint32_t words)
 {
     m->hint = words;
+}
+
+void ww_msg_build_limit(struct ww_msg *m, uint64_t words)
+{
+    m->max_words = words < WORDS_MAX ? words : WORDS_MAX;
 }
 
 static void drop_caps(struct ww_msg *m)
@@ -200,6 +206,16 @@ ww_err ww_msg_open(struct ww_msg *m, struct ww_bytes frame, const struct ww_msg_
     return open_frame(m, frame, lim ? lim : &ww_msg_limits_default);
 }
 
+ww_err ww_msg_open_next(struct ww_msg *m, struct ww_bytes *io_frames, const struct ww_msg_limits *lim)
+{
+    WW_TRY(ww_msg_open(m, *io_frames, lim));
+    size_t bytes = ww_frame_table_bytes(m);
+    for (uint32_t i = 0; i < m->seg_count; i++)
+        bytes += ww_msg_seg(m, i).len;
+    *io_frames = ww_bytes_skip(*io_frames, bytes);
+    return 0;
+}
+
 static ww_err mem_reserve(struct ww_msg *m, size_t bytes)
 {
     if (m->mem_bytes >= bytes)
@@ -298,7 +314,7 @@ static bool first_seg(struct ww_msg *m)
     }
     size_t room = (m->mem_bytes - HEADROOM) / 8;
     m->seg0 = (struct ww_seg){
-        m, m->mem + HEADROOM, 1, room < m->max_words ? (uint32_t)room : (uint32_t)m->max_words, 0};
+        m, m->mem + HEADROOM, 1, room < m->max_words ? (uint32_t)room : (uint32_t)m->max_words, 0, 1};
     ww_store64_(m->seg0.data, 0);
     m->seg_count = 1;
     m->budget = UINT64_MAX;
@@ -338,7 +354,7 @@ static struct ww_seg *add_seg(struct ww_msg *m, uint64_t words)
     struct ww_seg *seg = ww_alloc(sizeof *seg + (size_t)capacity * 8);
     if (!seg)
         return ww_msg_fail(m, WW_ENOMEM), NULL;
-    *seg = (struct ww_seg){m, (uint8_t *)(seg + 1), 0, (uint32_t)capacity, m->seg_count};
+    *seg = (struct ww_seg){m, (uint8_t *)(seg + 1), 0, (uint32_t)capacity, m->seg_count, 0};
     m->more[m->seg_count - 1] = seg;
     m->more_owned = true;
     m->seg_count++;

@@ -10,6 +10,7 @@
 #include "ww/capnp.h"
 
 #define WW_CAPNP_DEPTH_MAX 64 /* explicit stacks have this many frames */
+#define WW_CAPNP_COUNT_MAX ((UINT32_C(1) << 29) - 1)
 #define WW_CAPNP_EMPTY_STRUCT UINT64_C(0x00000000fffffffc)
 
 enum ww_ptr_tag { WW_TAG_STRUCT, WW_TAG_LIST, WW_TAG_FAR, WW_TAG_OTHER };
@@ -60,6 +61,17 @@ static inline uint64_t ww_word_far(bool wide, uint32_t offset, uint32_t seg_id)
     return WW_TAG_FAR | (uint64_t)wide << 2 | (uint64_t)offset << 3 | (uint64_t)seg_id << 32;
 }
 
+static inline uint64_t ww_word_cap(uint32_t index)
+{
+    return WW_TAG_OTHER | (uint64_t)index << 32;
+}
+
+/* The word without its offset. */
+static inline uint64_t ww_word_shape(uint64_t w)
+{
+    return w & ~UINT64_C(0xfffffffc);
+}
+
 /* Bits of one element of a list that is not of structs. */
 static inline uint32_t ww_elem_bits(unsigned elem)
 {
@@ -93,10 +105,25 @@ static inline bool ww_target_resolve(
     return true;
 }
 
-/* The reader's accessors for a word `w` that is, or was, at `at`. The list is as it is on the wire. */
+/* What a resolved pointer leads to, checked and charged; `seg` is where the pointer is. False with a latched
+ * error. The list is as it is on the wire. */
+bool ww_target_struct(const struct ww_seg *seg, const struct ww_target *t, uint8_t depth, struct ww_sr *ret);
+bool ww_target_list(const struct ww_seg *seg, const struct ww_target *t, uint8_t depth, struct ww_lr *ret);
+
+/* The reader's accessors for a word `w` that is, or was, at `at`. */
 struct ww_sr ww_word_read_struct(const struct ww_seg *seg, const uint8_t *at, uint64_t w, uint8_t depth);
 bool ww_word_read_list(
     const struct ww_seg *seg, const uint8_t *at, uint64_t w, uint8_t depth, struct ww_lr *ret);
+
+/* The upgrade rules: whether what is on the wire may be read as such elements. */
+bool ww_list_fits(const struct ww_lr *l, enum ww_elem want);
+
+static inline struct ww_lb ww_lr_as_builder(struct ww_lr l)
+{
+    struct ww_lb b = {
+        (struct ww_seg *)l.seg, (uint8_t *)l.data, l.count, l.step, l.data_bytes, l.ptrs, l.elem};
+    return b;
+}
 
 /* A struct as a list of one, for walks over trees. */
 static inline struct ww_lr ww_sr_as_list(struct ww_sr s)
@@ -132,12 +159,21 @@ static inline bool ww_seg_charge(const struct ww_seg *seg, uint64_t words)
     return true;
 }
 
-/* ---- parts of the builder (build.c, copy.c) */
+/* ---- parts of the builder (build.c, copy.c, wipe.c) */
 
-/* Makes the null pointer at `p` lead to what the word `w`, taken from `from`, led to, in the same message. */
-void ww_pb_transfer(struct ww_pb p, struct ww_seg *from_seg, const uint8_t *from, uint64_t w);
+/* Makes the null pointer at `p` lead to what the word `w`, taken from `from`, led to, in the same message.
+ * False with a latched error when there is no room for a landing pad. */
+bool ww_pb_transfer(struct ww_pb p, struct ww_seg *from_seg, const uint8_t *from, uint64_t w);
+/* The same as a deep copy, also from another message. False with a latched error. */
+bool ww_pb_copy_word(struct ww_pb p, const struct ww_seg *from_seg, const uint8_t *from, uint64_t w);
 /* Zeroes what the word `w`, taken from `at`, leads to and drops the capabilities in there. */
 void ww_ptr_wipe(struct ww_seg *seg, const uint8_t *at, uint64_t w);
+/* Zeroes the landing pads behind a far pointer. */
+void ww_pads_clear(struct ww_seg *seg, uint64_t w);
+/* Moves the content of a struct into one at least as large, and leaves zeroes behind. */
+void ww_struct_move(struct ww_sb to, struct ww_sb from);
+/* Copies all elements of `from` to `to`, from element `at` on. */
+void ww_lb_copy(struct ww_lb to, uint32_t at, struct ww_lr from);
 /* As ww_seg_alloc, when *io_seg is full. */
 uint8_t *ww_seg_alloc_slow(struct ww_seg **io_seg, uint64_t words, uint64_t clear);
 

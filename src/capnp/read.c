@@ -54,24 +54,29 @@ struct ww_sr ww_read_struct_(const struct ww_seg *seg, const uint8_t *at, uint8_
     return ww_word_read_struct(seg, at, ww_load64_(at), depth);
 }
 
+bool ww_target_struct(const struct ww_seg *seg, const struct ww_target *t, uint8_t depth, struct ww_sr *ret)
+{
+    if (WW_UNLIKELY(ww_word_tag(t->word) != WW_TAG_STRUCT))
+        return fail(seg, WW_EMALFORMED);
+    if (WW_UNLIKELY(depth == 0))
+        return fail(seg, WW_EDEPTH);
+    uint32_t data_words = ww_word_data_words(t->word);
+    uint16_t ptrs = ww_word_ptrs(t->word);
+    if (WW_UNLIKELY(!ww_seg_holds(t->seg, t->pos, data_words + ptrs)))
+        return fail(seg, WW_EBOUNDS);
+    if (!ww_seg_charge(seg, data_words + ptrs))
+        return false;
+    *ret = (struct ww_sr){t->seg, t->seg->data + t->pos * 8, data_words * 8, ptrs, (uint8_t)(depth - 1)};
+    return true;
+}
+
 struct ww_sr ww_word_read_struct(const struct ww_seg *seg, const uint8_t *at, uint64_t w, uint8_t depth)
 {
-    struct ww_sr none = {seg, ww_capnp_null_, 0, 0, 0};
+    struct ww_sr none = {seg, ww_capnp_null_, 0, 0, 0}, s;
     struct ww_target t;
     if (w == 0 || !ww_target_resolve(seg, at, w, &t) || t.word == 0)
         return none;
-    if (WW_UNLIKELY(ww_word_tag(t.word) != WW_TAG_STRUCT))
-        return fail(seg, WW_EMALFORMED), none;
-    if (WW_UNLIKELY(depth == 0))
-        return fail(seg, WW_EDEPTH), none;
-    uint32_t data_words = ww_word_data_words(t.word);
-    uint16_t ptrs = ww_word_ptrs(t.word);
-    if (WW_UNLIKELY(!ww_seg_holds(t.seg, t.pos, data_words + ptrs)))
-        return fail(seg, WW_EBOUNDS), none;
-    if (!ww_seg_charge(seg, data_words + ptrs))
-        return none;
-    struct ww_sr s = {t.seg, t.seg->data + t.pos * 8, data_words * 8, ptrs, (uint8_t)(depth - 1)};
-    return s;
+    return ww_target_struct(seg, &t, depth, &s) ? s : none;
 }
 
 /* A list of structs: its first word is a struct pointer with the element count in place of the offset. */
@@ -115,25 +120,29 @@ static bool flat_list(const struct ww_seg *seg, const struct ww_target *t, unsig
     return true;
 }
 
+bool ww_target_list(const struct ww_seg *seg, const struct ww_target *t, uint8_t depth, struct ww_lr *l)
+{
+    if (ww_word_tag(t->word) != WW_TAG_LIST)
+        return fail(seg, WW_EMALFORMED);
+    if (depth == 0)
+        return fail(seg, WW_EDEPTH);
+    unsigned elem = ww_word_elem(t->word);
+    l->seg = t->seg;
+    l->elem = (uint8_t)elem;
+    l->depth = (uint8_t)(depth - 1);
+    return elem == WW_ELEM_STRUCT ? struct_list(seg, t, l) : flat_list(seg, t, elem, l);
+}
+
 bool ww_word_read_list(
     const struct ww_seg *seg, const uint8_t *at, uint64_t w, uint8_t depth, struct ww_lr *l)
 {
     struct ww_target t;
     if (w == 0 || !ww_target_resolve(seg, at, w, &t) || t.word == 0)
         return false;
-    if (ww_word_tag(t.word) != WW_TAG_LIST)
-        return fail(seg, WW_EMALFORMED);
-    if (depth == 0)
-        return fail(seg, WW_EDEPTH);
-    unsigned elem = ww_word_elem(t.word);
-    l->seg = t.seg;
-    l->elem = (uint8_t)elem;
-    l->depth = (uint8_t)(depth - 1);
-    return elem == WW_ELEM_STRUCT ? struct_list(seg, &t, l) : flat_list(seg, &t, elem, l);
+    return ww_target_list(seg, &t, depth, l);
 }
 
-/* The upgrade rules: what a list on the wire may be read as. */
-static bool list_fits(const struct ww_lr *l, enum ww_elem want)
+bool ww_list_fits(const struct ww_lr *l, enum ww_elem want)
 {
     if (l->elem == WW_ELEM_BIT || want == WW_ELEM_BIT)
         return l->elem == (unsigned)want;
@@ -154,7 +163,7 @@ struct ww_lr ww_read_list_(const struct ww_seg *seg, const uint8_t *at, uint8_t 
     struct ww_lr l;
     if (!ww_word_read_list(seg, at, ww_load64_(at), depth, &l))
         return none;
-    if (WW_UNLIKELY(!list_fits(&l, want)))
+    if (WW_UNLIKELY(!ww_list_fits(&l, want)))
         return fail(seg, WW_EMALFORMED), none;
     return l;
 }

@@ -355,7 +355,7 @@ static void emit_struct_list(struct gen *g, const struct field_ctx *c, const str
     build_wrap_fn(g, &filled, s->name, "lb", verb(c, "get"), c->b_param,
         textf("ww_pb_structs(%s, %s)", build_ptr(c), size));
     build_fn(g, c, "void", verb(c, "set"), b_params(c, textf("struct %s_l v", s->name)),
-        textf("ww_pb_set_list(%s, v.l)", build_ptr(c)));
+        textf("ww_pb_set_structs(%s, v.l)", build_ptr(c)));
 }
 
 static void emit_list(struct gen *g, const struct field_ctx *c)
@@ -403,6 +403,21 @@ static void emit_any(struct gen *g, const struct field_ctx *c)
         g, c, "void", verb(c, "set"), b_params(c, "struct ww_pr v"), textf("ww_pb_set(%s, v)", build_ptr(c)));
 }
 
+/* What the field leads to as an object of its own. A union's member that is not current has none. */
+static void emit_orphan(struct gen *g, const struct field_ctx *c)
+{
+    build_fn(g, c, "void", verb(c, "adopt"), b_params(c, "struct ww_orphan *o"),
+        textf("ww_pb_adopt(%s, o)", build_ptr(c)));
+    open_fn(g, "struct ww_orphan", verb(c, "disown"), c->b_param);
+    if (c->f.tag != NO_TAG) {
+        put(&g->h, "    struct ww_orphan none = {NULL, NULL, 0};\n");
+        put(&g->h, "    if (ww_sb_u16(b.s, %u) != %u)\n        return none;\n", node_tag_offset(c->n),
+            c->f.tag);
+    }
+    put(&g->h, "    return ww_pb_disown(%s);\n", build_ptr(c));
+    close_fn(g);
+}
+
 /* A group is its struct under another type. */
 static void emit_group(struct gen *g, const struct field_ctx *c)
 {
@@ -438,6 +453,8 @@ static void emit_field(struct gen *g, const struct node *n, struct field f)
         emit_list(g, &c);
     else
         emit_any(g, &c);
+    if (is_pointer(f.type) && !is_cap(f.type))
+        emit_orphan(g, &c);
 }
 
 void emit_struct(struct gen *g, const struct node *n)

@@ -25,7 +25,7 @@ void emit_image(struct gen *g, const char *name, struct ww_pr value)
     struct ww_bytes seg = ww_msg_seg(&flat, 0);
     put(&g->h, "extern const struct ww_seg %s;\n\n", name);
     put_words(&g->c, textf("%s_words", name), seg);
-    put(&g->c, "const struct ww_seg %s = {NULL, (uint8_t *)%s_words, %zu, %zu, 0};\n\n", name, name,
+    put(&g->c, "const struct ww_seg %s = {NULL, (uint8_t *)%s_words, %zu, %zu, 0, 0};\n\n", name, name,
         seg.len / 8, seg.len / 8);
     ww_msg_fini(&flat);
 }

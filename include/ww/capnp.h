@@ -398,22 +398,31 @@ static inline bool ww_pr_is_null(struct ww_pr p)
 /* What the pointer leads to; WW_PTR_BAD latches. Costs nothing of the budget. */
 WW_API enum ww_ptr_kind ww_pr_kind(struct ww_pr p);
 
-/* Null reads as the empty struct. Inline for the common case: a near pointer, inside the segment and the
- * budget. */
+/* The object of `words` words behind the near pointer `w` at p.at, charged; NULL when that needs a closer
+ * look: the common case, inline. */
+static inline const uint8_t *ww_near_(struct ww_pr p, uint64_t w, uint32_t words)
+{
+    /* A negative position becomes a large one. */
+    uint64_t pos = (uint64_t)(p.at - p.seg->data) / 8 + 1 + (uint64_t)(int64_t)((int32_t)(uint32_t)w >> 2);
+    struct ww_msg *m = p.seg->msg;
+    if (p.depth == 0 || !m || m->budget < words || pos > p.seg->used || words > p.seg->used - pos)
+        return NULL;
+    m->budget -= words;
+    return p.seg->data + (size_t)pos * 8;
+}
+
+/* Null reads as the empty struct. */
 static inline struct ww_sr ww_pr_struct(struct ww_pr p)
 {
     struct ww_sr s = {p.seg, ww_capnp_null_, 0, 0, 0};
     uint64_t w = ww_load64_(p.at);
     if (w == 0)
         return s;
-    uint32_t data_words = (uint16_t)(w >> 32), ptrs = (uint16_t)(w >> 48), words = data_words + ptrs;
-    /* A negative position becomes a large one. */
-    uint64_t pos = (uint64_t)(p.at - p.seg->data) / 8 + 1 + (uint64_t)(int64_t)((int32_t)(uint32_t)w >> 2);
-    if ((w & 3) != 0 || p.depth == 0 || !p.seg->msg || p.seg->msg->budget < words || pos > p.seg->used ||
-        words > p.seg->used - pos)
+    uint32_t data_words = (uint16_t)(w >> 32), ptrs = (uint16_t)(w >> 48);
+    const uint8_t *at = (w & 3) == 0 ? ww_near_(p, w, data_words + ptrs) : NULL;
+    if (!at)
         return ww_read_struct_(p.seg, p.at, p.depth);
-    p.seg->msg->budget -= words;
-    s.data = p.seg->data + (size_t)pos * 8;
+    s.data = at;
     s.data_bytes = data_words * 8;
     s.ptrs = (uint16_t)ptrs;
     s.depth = (uint8_t)(p.depth - 1);
@@ -423,23 +432,75 @@ static inline struct ww_sr ww_pr_struct(struct ww_pr p)
 /* A list read as elements of kind `want`, under the upgrade rules; null reads as the empty list. */
 static inline struct ww_lr ww_pr_list(struct ww_pr p, enum ww_elem want)
 {
-    struct ww_lr none = {p.seg, ww_capnp_null_, 0, 0, 0, 0, (uint8_t)want, 0};
-    return ww_load64_(p.at) == 0 ? none : ww_read_list_(p.seg, p.at, p.depth, want);
+    struct ww_lr l = {p.seg, ww_capnp_null_, 0, 0, 0, 0, (uint8_t)want, 0};
+    uint64_t w = ww_load64_(p.at);
+    uint32_t count = (uint32_t)(w >> 35);
+    if (w == 0)
+        return l;
+    if ((w & 3) != 1 || (w >> 32 & 7) != (unsigned)want || want == WW_ELEM_VOID)
+        return ww_read_list_(p.seg, p.at, p.depth, want);
+    if (want == WW_ELEM_STRUCT) {
+        const uint8_t *at = ww_near_(p, w, count + 1);
+        if (!at)
+            return ww_read_list_(p.seg, p.at, p.depth, want);
+        uint64_t tag = ww_load64_(at);
+        uint32_t each = (uint32_t)(uint16_t)(tag >> 32) + (uint16_t)(tag >> 48);
+        uint32_t elems = (uint32_t)tag >> 2 & 0x1fffffff;
+        if ((tag & 3) != 0 || each == 0 || (uint64_t)elems * each > count)
+            return ww_read_list_(p.seg, p.at, p.depth, want);
+        l.data = at + 8;
+        l.count = elems;
+        l.step = each * 8;
+        l.data_bytes = (uint32_t)(uint16_t)(tag >> 32) * 8;
+        l.ptrs = (uint16_t)(tag >> 48);
+    } else {
+        uint32_t bits = want == WW_ELEM_BIT ? 1 : want == WW_ELEM_PTR ? 64 : 2u << (unsigned)want;
+        const uint8_t *at = ww_near_(p, w, (uint32_t)(((uint64_t)count * bits + 63) / 64));
+        if (!at)
+            return ww_read_list_(p.seg, p.at, p.depth, want);
+        l.data = at;
+        l.count = count;
+        l.step = bits / 8;
+        l.data_bytes = want == WW_ELEM_PTR ? 0 : bits / 8;
+        l.ptrs = want == WW_ELEM_PTR;
+    }
+    l.depth = (uint8_t)(p.depth - 1);
+    return l;
 }
 
 /* A list as it is, for tools that have no schema. */
 WW_API struct ww_lr ww_pr_list_any(struct ww_pr p);
 
+/* A list of bytes behind a near pointer, with at least `least` of them; ptr NULL otherwise. */
+static inline struct ww_bytes ww_near_bytes_(struct ww_pr p, uint64_t w, uint32_t least)
+{
+    struct ww_bytes b = {NULL, (size_t)(w >> 35)};
+    if ((w & 0x700000003) == 0x200000001 && b.len >= least)
+        b.ptr = ww_near_(p, w, (uint32_t)(b.len + 7) / 8);
+    return b;
+}
+
 static inline struct ww_bytes ww_pr_text(struct ww_pr p)
 {
     struct ww_bytes none = {ww_capnp_null_, 0};
-    return ww_load64_(p.at) == 0 ? none : ww_read_blob_(p.seg, p.at, true);
+    uint64_t w = ww_load64_(p.at);
+    if (w == 0)
+        return none;
+    struct ww_bytes b = ww_near_bytes_(p, w, 1);
+    if (!b.ptr || b.ptr[b.len - 1] != 0)
+        return ww_read_blob_(p.seg, p.at, true);
+    b.len--;
+    return b;
 }
 
 static inline struct ww_bytes ww_pr_data(struct ww_pr p)
 {
     struct ww_bytes none = {ww_capnp_null_, 0};
-    return ww_load64_(p.at) == 0 ? none : ww_read_blob_(p.seg, p.at, false);
+    uint64_t w = ww_load64_(p.at);
+    if (w == 0)
+        return none;
+    struct ww_bytes b = ww_near_bytes_(p, w, 0);
+    return b.ptr ? b : ww_read_blob_(p.seg, p.at, false);
 }
 
 /* Borrowed from the message's table; NULL for null. */
@@ -553,20 +614,32 @@ static inline bool ww_pb_is_null(struct ww_pb p)
 }
 
 WW_API struct ww_sb ww_pb_init_struct_(struct ww_pb p, uint16_t data_words, uint16_t ptrs);
+WW_API struct ww_lb ww_pb_init_structs_(struct ww_pb p, uint16_t data_words, uint16_t ptrs, uint32_t count);
+WW_API void ww_pb_set_bytes_(struct ww_pb p, struct ww_bytes from, uint32_t terminator);
 
-/* A new struct of zero bits. Inline for the common case: a null pointer, a small struct, room in the segment.
- */
+/* The next `words` words of the segment when the pointer is null and they fit, with *ret_offset for it; else
+ * NULL: the common case, inline. */
+static inline uint8_t *ww_take_(struct ww_pb p, uint64_t words, uint64_t *ret_offset)
+{
+    if (!p.at || ww_load64_(p.at) != 0 || words > p.seg->capacity - p.seg->used)
+        return NULL;
+    uint8_t *at = p.seg->data + (size_t)p.seg->used * 8;
+    *ret_offset = ((uint64_t)(at - p.at) / 8 - 1) << 2;
+    p.seg->used += (uint32_t)words;
+    return at;
+}
+
+/* A new struct of zero bits. */
 static inline struct ww_sb ww_pb_init_struct(struct ww_pb p, uint16_t data_words, uint16_t ptrs)
 {
     uint32_t words = (uint32_t)data_words + ptrs;
-    if (words == 0 || words > 32 || !p.at || ww_load64_(p.at) != 0 || words > p.seg->capacity - p.seg->used)
+    uint64_t offset = 0;
+    uint8_t *at = words == 0 || words > 32 ? NULL : ww_take_(p, words, &offset);
+    if (!at)
         return ww_pb_init_struct_(p, data_words, ptrs);
-    uint8_t *at = p.seg->data + (size_t)p.seg->used * 8;
-    uint64_t offset = (uint64_t)(at - p.at) / 8 - 1;
     struct ww_sb s = {p.seg, at, (uint32_t)data_words * 8, ptrs};
-    p.seg->used += words;
     memset(at, 0, (size_t)words * 8);
-    ww_store64_(p.at, offset << 2 | (uint64_t)data_words << 32 | (uint64_t)ptrs << 48);
+    ww_store64_(p.at, offset | (uint64_t)data_words << 32 | (uint64_t)ptrs << 48);
     return s;
 }
 
@@ -574,14 +647,42 @@ static inline struct ww_sb ww_pb_init_struct(struct ww_pb p, uint16_t data_words
 WW_API struct ww_sb ww_pb_struct(struct ww_pb p, uint16_t data_words, uint16_t ptrs);
 /* A new list of zero elements; not for structs. */
 WW_API struct ww_lb ww_pb_init_list(struct ww_pb p, enum ww_elem elem, uint32_t count);
-WW_API struct ww_lb ww_pb_init_structs(struct ww_pb p, uint16_t data_words, uint16_t ptrs, uint32_t count);
+static inline struct ww_lb ww_pb_init_structs(
+    struct ww_pb p, uint16_t data_words, uint16_t ptrs, uint32_t count)
+{
+    uint32_t each = (uint32_t)data_words + ptrs;
+    uint64_t words = (uint64_t)count * each, offset = 0;
+    uint8_t *at =
+        words >= (UINT32_C(1) << 29) || count >= (UINT32_C(1) << 29) ? NULL : ww_take_(p, words + 1, &offset);
+    if (!at)
+        return ww_pb_init_structs_(p, data_words, ptrs, count);
+    struct ww_lb l = {p.seg, at + 8, count, each * 8, (uint32_t)data_words * 8, ptrs, WW_ELEM_STRUCT};
+    ww_store64_(p.at, offset | 1 | (uint64_t)WW_ELEM_STRUCT << 32 | words << 35);
+    ww_store64_(at, (uint64_t)count << 2 | (uint64_t)data_words << 32 | (uint64_t)ptrs << 48);
+    memset(at + 8, 0, (size_t)words * 8);
+    return l;
+}
 /* The list that is there, empty when there is none or its elements are no such. Struct lists are enlarged on
  * need. */
 WW_API struct ww_lb ww_pb_list(struct ww_pb p, enum ww_elem elem);
 WW_API struct ww_lb ww_pb_structs(struct ww_pb p, uint16_t data_words, uint16_t ptrs);
 /* A NULL view sets a null pointer. Text is written with its terminator. */
-WW_API void ww_pb_set_text(struct ww_pb p, struct ww_bytes text);
-WW_API void ww_pb_set_data(struct ww_pb p, struct ww_bytes data);
+static inline void ww_pb_set_text(struct ww_pb p, struct ww_bytes text)
+{
+    uint64_t offset = 0;
+    uint8_t *at = !text.ptr || text.len > 256 ? NULL : ww_take_(p, text.len / 8 + 1, &offset);
+    if (!at) {
+        ww_pb_set_bytes_(p, text, 1);
+        return;
+    }
+    ww_store64_(at + text.len / 8 * 8, 0);
+    memcpy(at, text.ptr, text.len);
+    ww_store64_(p.at, offset | 0x200000001 | (uint64_t)(text.len + 1) << 35);
+}
+static inline void ww_pb_set_data(struct ww_pb p, struct ww_bytes data)
+{
+    ww_pb_set_bytes_(p, data, 0);
+}
 /* Room for `len` bytes that the caller writes, all of them: they are not cleared (text: its terminator is).
  * NULL with a latched error when there is no room; `len` 0 gives a valid pointer. */
 WW_API uint8_t *ww_pb_init_text(struct ww_pb p, size_t len);

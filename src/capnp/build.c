@@ -102,7 +102,7 @@ struct ww_lb ww_pb_init_list(struct ww_pb p, enum ww_elem elem, uint32_t count)
     return l;
 }
 
-struct ww_lb ww_pb_init_structs(struct ww_pb p, uint16_t data_words, uint16_t ptrs, uint32_t count)
+struct ww_lb ww_pb_init_structs_(struct ww_pb p, uint16_t data_words, uint16_t ptrs, uint32_t count)
 {
     struct ww_seg *seg;
     uint8_t *tag;
@@ -184,7 +184,7 @@ uint8_t *ww_pb_init_data(struct ww_pb p, size_t len)
 }
 
 /* The bytes may lie in the very object that is replaced, so that goes last. */
-static void set_bytes(struct ww_pb p, struct ww_bytes from, size_t terminator)
+void ww_pb_set_bytes_(struct ww_pb p, struct ww_bytes from, uint32_t terminator)
 {
     if (!p.at)
         return;
@@ -201,16 +201,6 @@ static void set_bytes(struct ww_pb p, struct ww_bytes from, size_t terminator)
     }
     if (WW_UNLIKELY(old != 0))
         ww_ptr_wipe(p.seg, p.at, old);
-}
-
-void ww_pb_set_text(struct ww_pb p, struct ww_bytes text)
-{
-    set_bytes(p, text, 1);
-}
-
-void ww_pb_set_data(struct ww_pb p, struct ww_bytes data)
-{
-    set_bytes(p, data, 0);
 }
 
 void ww_pb_set_cap(struct ww_pb p, struct ww_cap *cap)

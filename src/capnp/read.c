@@ -90,7 +90,7 @@ static bool struct_list(const struct ww_seg *seg, const struct ww_target *t, str
     if (ww_word_tag(tag) != WW_TAG_STRUCT)
         return fail(seg, WW_EMALFORMED);
     uint32_t data_words = ww_word_data_words(tag), ptrs = ww_word_ptrs(tag);
-    uint32_t count = (uint32_t)tag >> 2;
+    uint32_t count = (uint32_t)tag >> 2 & WW_CAPNP_COUNT_MAX; /* as the reference, which has 29 bits for it */
     if ((uint64_t)count * (data_words + ptrs) > words)
         return fail(seg, WW_EBOUNDS);
     /* An element without a size still costs its reader a step. */

@@ -36,6 +36,13 @@
 extern "C" {
 #endif
 
+/* Accessors that return views: a view that goes through memory costs more than the accessor. */
+#if defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
+#define WW_CAPNP_INLINE static inline __attribute__((always_inline))
+#else
+#define WW_CAPNP_INLINE static inline
+#endif
+
 struct ww_cap; /* defined by ww/rpc.h; opaque here */
 struct ww_msg;
 
@@ -400,7 +407,7 @@ WW_API enum ww_ptr_kind ww_pr_kind(struct ww_pr p);
 
 /* The object of `words` words behind the near pointer `w` at p.at, charged; NULL when that needs a closer
  * look: the common case, inline. */
-static inline const uint8_t *ww_near_(struct ww_pr p, uint64_t w, uint32_t words)
+WW_CAPNP_INLINE const uint8_t *ww_near_(struct ww_pr p, uint64_t w, uint32_t words)
 {
     /* A negative position becomes a large one. */
     uint64_t pos = (uint64_t)(p.at - p.seg->data) / 8 + 1 + (uint64_t)(int64_t)((int32_t)(uint32_t)w >> 2);
@@ -412,7 +419,7 @@ static inline const uint8_t *ww_near_(struct ww_pr p, uint64_t w, uint32_t words
 }
 
 /* Null reads as the empty struct. */
-static inline struct ww_sr ww_pr_struct(struct ww_pr p)
+WW_CAPNP_INLINE struct ww_sr ww_pr_struct(struct ww_pr p)
 {
     struct ww_sr s = {p.seg, ww_capnp_null_, 0, 0, 0};
     uint64_t w = ww_load64_(p.at);
@@ -430,7 +437,7 @@ static inline struct ww_sr ww_pr_struct(struct ww_pr p)
 }
 
 /* A list read as elements of kind `want`, under the upgrade rules; null reads as the empty list. */
-static inline struct ww_lr ww_pr_list(struct ww_pr p, enum ww_elem want)
+WW_CAPNP_INLINE struct ww_lr ww_pr_list(struct ww_pr p, enum ww_elem want)
 {
     struct ww_lr l = {p.seg, ww_capnp_null_, 0, 0, 0, 0, (uint8_t)want, 0};
     uint64_t w = ww_load64_(p.at);
@@ -472,7 +479,7 @@ static inline struct ww_lr ww_pr_list(struct ww_pr p, enum ww_elem want)
 WW_API struct ww_lr ww_pr_list_any(struct ww_pr p);
 
 /* A list of bytes behind a near pointer, with at least `least` of them; ptr NULL otherwise. */
-static inline struct ww_bytes ww_near_bytes_(struct ww_pr p, uint64_t w, uint32_t least)
+WW_CAPNP_INLINE struct ww_bytes ww_near_bytes_(struct ww_pr p, uint64_t w, uint32_t least)
 {
     struct ww_bytes b = {NULL, (size_t)(w >> 35)};
     if ((w & 0x700000003) == 0x200000001 && b.len >= least)
@@ -480,7 +487,7 @@ static inline struct ww_bytes ww_near_bytes_(struct ww_pr p, uint64_t w, uint32_
     return b;
 }
 
-static inline struct ww_bytes ww_pr_text(struct ww_pr p)
+WW_CAPNP_INLINE struct ww_bytes ww_pr_text(struct ww_pr p)
 {
     struct ww_bytes none = {ww_capnp_null_, 0};
     uint64_t w = ww_load64_(p.at);
@@ -493,7 +500,7 @@ static inline struct ww_bytes ww_pr_text(struct ww_pr p)
     return b;
 }
 
-static inline struct ww_bytes ww_pr_data(struct ww_pr p)
+WW_CAPNP_INLINE struct ww_bytes ww_pr_data(struct ww_pr p)
 {
     struct ww_bytes none = {ww_capnp_null_, 0};
     uint64_t w = ww_load64_(p.at);
@@ -630,7 +637,7 @@ static inline uint8_t *ww_take_(struct ww_pb p, uint64_t words, uint64_t *ret_of
 }
 
 /* A new struct of zero bits. */
-static inline struct ww_sb ww_pb_init_struct(struct ww_pb p, uint16_t data_words, uint16_t ptrs)
+WW_CAPNP_INLINE struct ww_sb ww_pb_init_struct(struct ww_pb p, uint16_t data_words, uint16_t ptrs)
 {
     uint32_t words = (uint32_t)data_words + ptrs;
     uint64_t offset = 0;
@@ -647,7 +654,7 @@ static inline struct ww_sb ww_pb_init_struct(struct ww_pb p, uint16_t data_words
 WW_API struct ww_sb ww_pb_struct(struct ww_pb p, uint16_t data_words, uint16_t ptrs);
 /* A new list of zero elements; not for structs. */
 WW_API struct ww_lb ww_pb_init_list(struct ww_pb p, enum ww_elem elem, uint32_t count);
-static inline struct ww_lb ww_pb_init_structs(
+WW_CAPNP_INLINE struct ww_lb ww_pb_init_structs(
     struct ww_pb p, uint16_t data_words, uint16_t ptrs, uint32_t count)
 {
     uint32_t each = (uint32_t)data_words + ptrs;

@@ -3,14 +3,23 @@
  * the reference's, so that packed bytes compare equal. */
 #include "capnp/pack.h"
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #define RUN_MAX 255
 
 /* Bit i is set when byte i of the word is not zero. */
-static unsigned word_tag(uint64_t w)
+static inline unsigned word_tag(uint64_t w)
 {
+#if defined(__x86_64__)
+    __m128i zeroes = _mm_cmpeq_epi8(_mm_cvtsi64_si128((long long)w), _mm_setzero_si128());
+    return ((unsigned)_mm_movemask_epi8(zeroes) & 0xff) ^ 0xff;
+#else
     const uint64_t low7 = UINT64_C(0x7f7f7f7f7f7f7f7f);
     uint64_t high = (((w & low7) + low7) | w) & ~low7;
     return (unsigned)(((high >> 7) * UINT64_C(0x0102040810204080)) >> 56);
+#endif
 }
 
 size_t ww_pack_bound(size_t len)
@@ -84,8 +93,6 @@ static inline __attribute__((always_inline)) size_t pack_with(
 }
 
 #if defined(__x86_64__)
-#include <immintrin.h>
-
 /* Byte i is 0xff when bit i is set. */
 static inline uint64_t tag_mask(unsigned tag)
 {
@@ -105,21 +112,12 @@ __attribute__((target("bmi2,popcnt"))) static size_t pack_bmi2(struct ww_bytes w
     return pack_with(words, out, squeeze_bmi2);
 }
 
-__attribute__((target("bmi2,popcnt"))) static size_t unpack_fast_bmi2(
-    struct ww_bytes *in, uint8_t *out, size_t room)
+/* The bytes of one word behind their tag; 8 bytes of input are there. */
+__attribute__((target("bmi2,popcnt"))) static inline unsigned spread_bmi2(
+    const uint8_t *in, unsigned tag, uint8_t *out)
 {
-    const uint8_t *at = in->ptr, *end = in->ptr + in->len;
-    size_t n = 0;
-    while (end - at >= 10 && room - n >= 8) {
-        unsigned tag = *at;
-        if (tag == 0 || tag == 0xff)
-            break;
-        ww_store64_(out + n, _pdep_u64(ww_load64_(at + 1), tag_mask(tag)));
-        at += 1 + __builtin_popcount(tag);
-        n += 8;
-    }
-    *in = ww_bytes(at, (size_t)(end - at));
-    return n;
+    ww_store64_(out, _pdep_u64(ww_load64_(in), tag_mask(tag)));
+    return (unsigned)__builtin_popcount(tag);
 }
 
 static bool has_bmi2(void)
@@ -127,6 +125,17 @@ static bool has_bmi2(void)
     return __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("popcnt");
 }
 #endif
+
+static inline unsigned spread_bytes(const uint8_t *in, unsigned tag, uint8_t *out)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < 8; i++) {
+        unsigned bit = tag >> i & 1;
+        out[i] = (uint8_t)(in[n] & (0u - bit));
+        n += bit;
+    }
+    return n;
+}
 
 size_t ww_pack_portable(struct ww_bytes words, uint8_t *out)
 {
@@ -192,29 +201,54 @@ static size_t unpack_word(struct ww_unpacker *u, struct ww_bytes *in, uint8_t *o
     return n;
 }
 
-/* Whole words while both sides have plenty; stops at runs. */
-static size_t unpack_fast(const struct ww_unpacker *u, struct ww_bytes *in, uint8_t *out, size_t room)
+/* Whole words and runs while both sides have plenty; what is left is for the states. */
+static inline __attribute__((always_inline)) size_t unpack_with(struct ww_bytes *in, uint8_t *out,
+    size_t room, unsigned (*spread)(const uint8_t *in, unsigned tag, uint8_t *out))
 {
-#if defined(__x86_64__)
-    if (!u->portable && has_bmi2())
-        return unpack_fast_bmi2(in, out, room);
-#endif
     const uint8_t *at = in->ptr, *end = in->ptr + in->len;
     size_t n = 0;
     while (end - at >= 10 && room - n >= 8) {
         unsigned tag = *at;
-        if (tag == 0 || tag == 0xff)
-            break;
-        at++;
-        for (int i = 0; i < 8; i++) {
-            unsigned bit = tag >> i & 1;
-            out[n + (unsigned)i] = (uint8_t)(*at & (0u - bit));
-            at += bit;
+        if (tag == 0) {
+            size_t bytes = 8 + (size_t)at[1] * 8;
+            if (bytes > room - n)
+                break;
+            memset(out + n, 0, bytes);
+            at += 2;
+            n += bytes;
+        } else if (tag == 0xff) {
+            size_t run = (size_t)at[9] * 8;
+            if (run > room - n - 8 || run > (size_t)(end - at) - 10)
+                break;
+            memcpy(out + n, at + 1, 8);
+            memcpy(out + n + 8, at + 10, run);
+            at += 10 + run;
+            n += 8 + run;
+        } else {
+            at += 1 + spread(at + 1, tag, out + n);
+            n += 8;
         }
-        n += 8;
     }
     *in = ww_bytes(at, (size_t)(end - at));
     return n;
+}
+
+#if defined(__x86_64__)
+__attribute__((target("bmi2,popcnt"))) static size_t unpack_bmi2(
+    struct ww_bytes *in, uint8_t *out, size_t room)
+{
+    return unpack_with(in, out, room, spread_bmi2);
+}
+#endif
+
+static size_t unpack_fast(const struct ww_unpacker *u, struct ww_bytes *in, uint8_t *out, size_t room)
+{
+    WW_UNUSED(u);
+#if defined(__x86_64__)
+    if (!u->portable && has_bmi2())
+        return unpack_bmi2(in, out, room);
+#endif
+    return unpack_with(in, out, room, spread_bytes);
 }
 
 size_t ww_unpack_some(struct ww_unpacker *u, struct ww_bytes *in, uint8_t *out, size_t room)

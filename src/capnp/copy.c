@@ -70,37 +70,76 @@ static bool visit(struct frame *ret, struct ww_lb to, struct ww_lr from)
     return true;
 }
 
-/* Copies an object without its pointers. False when there is nothing below it to visit. */
-static bool copy_list(struct ww_pb to, struct ww_lr from, enum ww_copy_mode mode, struct frame *ret)
+/* The word that leads from `tag` to the object. */
+static uint64_t offset_bits(const uint8_t *object, const uint8_t *tag)
+{
+    return ww_word_struct((object - tag) / 8 - 1, 0, 0);
+}
+
+/* Bytes of a list without pointers, and its bits: nothing is below them. `words` are in bounds and charged.
+ */
+static void copy_flat(struct ww_pb to, const uint8_t *from, unsigned elem, uint32_t count)
+{
+    struct ww_seg *seg;
+    uint8_t *tag;
+    uint64_t bits = (uint64_t)count * ww_elem_bits(elem), words = (bits + 63) / 64;
+    uint8_t *at = ww_pb_place(to, words, words ? 1 : 0, &seg, &tag);
+    if (!at)
+        return;
+    if (words)
+        memcpy(at, from, (size_t)((bits + 7) / 8));
+    else
+        seg->floor = seg->used;
+    if (bits % 8)
+        at[bits / 8] &= (uint8_t)((1u << bits % 8) - 1);
+    ww_store64_(tag, offset_bits(at, tag) | ww_word_list(0, elem, count));
+}
+
+/* Copies a list without what its pointers lead to. False when there is nothing below it to visit. */
+static bool copy_list(struct ww_pb to, const struct ww_lr *from, enum ww_copy_mode mode, struct frame *ret)
 {
     struct ww_lb l;
-    if (from.elem == WW_ELEM_STRUCT) {
-        uint32_t data_words = (from.data_bytes + 7) / 8;
-        uint16_t ptrs = from.ptrs;
+    if (from->elem == WW_ELEM_STRUCT) {
+        uint32_t data_words = (from->data_bytes + 7) / 8;
+        uint16_t ptrs = from->ptrs;
         if (mode == WW_COPY_CANONICAL)
-            trim(from, &data_words, &ptrs);
-        l = ww_pb_init_structs(to, (uint16_t)data_words, ptrs, from.count);
+            trim(*from, &data_words, &ptrs);
+        l = ww_pb_init_structs_(to, (uint16_t)data_words, ptrs, from->count);
+    } else if (from->elem != WW_ELEM_PTR && from->step == ww_elem_bits(from->elem) / 8) {
+        copy_flat(to, from->data, from->elem, from->count);
+        return false;
     } else {
-        l = ww_pb_init_list(to, (enum ww_elem)from.elem, from.count);
+        l = ww_pb_init_list(to, (enum ww_elem)from->elem, from->count);
     }
     if (!l.data)
         return false;
-    copy_elements(l, from);
-    return visit(ret, l, from);
+    copy_elements(l, *from);
+    return visit(ret, l, *from);
 }
 
-static bool copy_struct(struct ww_pb to, struct ww_sr from, enum ww_copy_mode mode, struct frame *ret)
+static bool copy_struct(struct ww_pb to, const struct ww_sr *from, enum ww_copy_mode mode, struct frame *ret)
 {
-    uint32_t data_words = (from.data_bytes + 7) / 8;
-    uint16_t ptrs = from.ptrs;
+    struct ww_seg *seg;
+    uint8_t *tag;
+    uint32_t data_words = (from->data_bytes + 7) / 8;
+    uint16_t ptrs = from->ptrs;
     if (mode == WW_COPY_CANONICAL)
-        trim(ww_sr_as_list(from), &data_words, &ptrs);
-    struct ww_sb s = ww_pb_init_struct(to, (uint16_t)data_words, ptrs);
-    if (!s.data)
+        trim(ww_sr_as_list(*from), &data_words, &ptrs);
+    uint32_t words = data_words + ptrs, bytes = data_words * 8;
+    if (words == 0) {
+        ww_store64_(to.at, WW_CAPNP_EMPTY_STRUCT);
         return false;
-    memcpy(s.data, from.data, s.data_bytes < from.data_bytes ? s.data_bytes : from.data_bytes);
-    struct ww_lb one = {s.seg, s.data, 1, 0, s.data_bytes, s.ptrs, WW_ELEM_STRUCT};
-    return visit(ret, one, ww_sr_as_list(from));
+    }
+    uint8_t *at = ww_pb_place(to, words, from->data_bytes % 8 ? words : ptrs, &seg, &tag);
+    if (!at)
+        return false;
+    ww_store64_(tag, offset_bits(at, tag) | ww_word_struct(0, data_words, ptrs));
+    memcpy(at, from->data, bytes < from->data_bytes ? bytes : from->data_bytes);
+    if (ptrs == 0)
+        return false;
+    *ret = (struct frame){
+        from->seg, from->data + from->data_bytes, seg, at + bytes, 1, 0, 0, ptrs, 0, from->depth};
+    return true;
 }
 
 /* An error in the source must not look like a good copy. */
@@ -138,11 +177,11 @@ static bool copy_word(struct ww_pb to, const struct ww_seg *seg, const uint8_t *
     case WW_TAG_STRUCT:
         if (!ww_target_struct(seg, &t, depth, &s))
             return copy_failed(to.seg->msg, seg);
-        return copy_struct(to, s, mode, ret);
+        return copy_struct(to, &s, mode, ret);
     case WW_TAG_LIST:
         if (!ww_target_list(seg, &t, depth, &l))
             return copy_failed(to.seg->msg, seg);
-        return copy_list(to, l, mode, ret);
+        return copy_list(to, &l, mode, ret);
     default:
         copy_cap(to, seg, &t, mode);
         return false;
@@ -224,7 +263,7 @@ void ww_pb_set_struct(struct ww_pb p, struct ww_sr from)
     if (!p.at)
         return;
     uint64_t old = take_old(p);
-    if (copy_struct(p, from, WW_COPY_PLAIN, &first))
+    if (copy_struct(p, &from, WW_COPY_PLAIN, &first))
         copy_below(p.seg->msg, &first, WW_COPY_PLAIN);
     drop_old(p, old);
 }
@@ -235,7 +274,7 @@ void ww_pb_set_list(struct ww_pb p, struct ww_lr from)
     if (!p.at)
         return;
     uint64_t old = take_old(p);
-    if (copy_list(p, from, WW_COPY_PLAIN, &first))
+    if (copy_list(p, &from, WW_COPY_PLAIN, &first))
         copy_below(p.seg->msg, &first, WW_COPY_PLAIN);
     drop_old(p, old);
 }

@@ -1,5 +1,4 @@
-/* capnp/file.c — a file mapped for reading. The only file of this folder that talks to the system; guests
- * leave it out. */
+/* glue/file_map.c — a file mapped for reading: messages are opened in it, in place. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>

@@ -107,6 +107,18 @@ static void emit_request(struct gen *g, const struct node *n, struct method m)
         "    *ret_params = %s_b_init(ww_rpc_request_params(*ret_request));\n"
         "    return 0;\n}\n\n",
         claim(g, textf("%s_%s_request", n->name, m.name)), p->name, n->name, m.index, size_hint(p), p->name);
+    /* The same as an expression; what went wrong shows when the request is sent by one of the loops' helpers.
+     */
+    put(&g->rpc_h,
+        "static inline struct %s_b %s(struct ww_cap *target, struct ww_rpc_request **ret_request)\n{\n"
+        "    struct ww_pb none = {NULL, NULL};\n"
+        "    if (ww_rpc_request_new(target, %s_ID, %u, %u, ret_request) < 0) {\n"
+        "        *ret_request = NULL;\n"
+        "        return %s_b_init(none); /* writes go nowhere */\n"
+        "    }\n"
+        "    return %s_b_init(ww_rpc_request_params(*ret_request));\n}\n\n",
+        p->name, claim(g, textf("%s_%s_begin", n->name, m.name)), n->name, m.index, size_hint(p), p->name,
+        p->name);
 }
 
 static void emit_results(struct gen *g, const struct node *n, struct method m, const struct node *r)

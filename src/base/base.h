@@ -14,7 +14,7 @@
 
 /* Our own faults only; what a peer sent is answered with an error and a close. Stays on in release builds. */
 #define WW_ASSERT(cond) (WW_LIKELY(cond) ? (void)0 : ww_assert_fail(#cond, __FILE__, __LINE__))
-__attribute__((noreturn, cold)) void ww_assert_fail(const char *cond, const char *file, int line);
+WW_API __attribute__((noreturn, cold)) void ww_assert_fail(const char *cond, const char *file, int line);
 
 /* Returns early with the error. For codecs, where it lets the code read as the format. */
 #define WW_TRY(expr)                                                                                         \
@@ -30,15 +30,16 @@ static inline void ww_ignore(ww_err err)
     WW_UNUSED(err);
 }
 
-/* All three return NULL when memory is out; ww_free takes NULL. Sizes of 0 are not allowed. */
-void *ww_alloc(size_t size) __attribute__((malloc, alloc_size(1)));
-void *ww_calloc(size_t count, size_t size) __attribute__((malloc, alloc_size(1, 2)));
-void *ww_realloc(void *old, size_t size) __attribute__((alloc_size(2)));
-void ww_free(void *ptr);
+/* Exported for libww-capnp-uv, as are ww_assert_fail and ww_errno_err. All three return NULL when memory is
+ * out; ww_free takes NULL. Sizes of 0 are not allowed. */
+WW_API void *ww_alloc(size_t size) __attribute__((malloc, alloc_size(1)));
+WW_API void *ww_calloc(size_t count, size_t size) __attribute__((malloc, alloc_size(1, 2)));
+WW_API void *ww_realloc(void *old, size_t size) __attribute__((alloc_size(2)));
+WW_API void ww_free(void *ptr);
 #define WW_NEW(type) ((type *)ww_calloc(1, sizeof(type)))
 
 /* The ww_err for a positive errno value; WW_EIO for what has no better name. */
-ww_err ww_errno_err(int errnum);
+WW_API ww_err ww_errno_err(int errnum);
 
 /* Scribbles over secrets in a way that the optimizer keeps. */
 void ww_wipe(void *ptr, size_t len);

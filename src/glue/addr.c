@@ -15,8 +15,6 @@
 #include "base/base.h"
 #include "ww/rpc.h"
 
-#define BACKLOG 1024
-
 ww_err ww_glue_addr_parse(const char *text, struct ww_glue_addr *ret_addr, struct ww_diag *reterr_diag)
 {
     struct ww_glue_addr a = {.is_unix = strncmp(text, "unix:", 5) == 0};
@@ -100,7 +98,7 @@ static int listen_on(int family, const struct sockaddr *sa, socklen_t len)
         is_stale((const struct sockaddr_un *)(const void *)sa))
         bound =
             unlink(((const struct sockaddr_un *)(const void *)sa)->sun_path) == 0 && bind(fd, sa, len) == 0;
-    if (bound && listen(fd, BACKLOG) == 0)
+    if (bound && listen(fd, WW_GLUE_BACKLOG) == 0)
         return fd;
     int errnum = errno;
     close(fd);

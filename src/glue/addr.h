@@ -7,6 +7,7 @@
 
 #include "ww/base.h"
 
+#define WW_GLUE_BACKLOG 1024
 #define WW_GLUE_ADDR_TEXT 128 /* of an address in text, with its NUL */
 
 /* "unix:PATH" or "HOST:PORT", taken apart. */

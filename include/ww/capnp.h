@@ -207,6 +207,13 @@ struct ww_file_map {
 /* WW_ENOTFOUND, WW_EDENIED, WW_ENOMEM, WW_EIO. Not in guests without mmap. */
 WW_API WW_MUST_USE ww_err ww_file_map(struct ww_file_map *ret, const char *path);
 WW_API void ww_file_unmap(struct ww_file_map *f);
+/* The same over memory from ww_frame_in_take, in which the frame lies from the start: owned from now on, also
+ * on failure. */
+WW_API WW_MUST_USE ww_err ww_msg_open_take(
+    struct ww_msg *m, uint8_t *mem, size_t mem_bytes, const struct ww_msg_limits *lim);
+/* Moves what `from` holds to `to`, which must be fresh; `from` is fresh then. Views into `from` are dead.
+ * Not for a message in the caller's memory. */
+WW_API void ww_msg_move(struct ww_msg *to, struct ww_msg *from);
 
 /* The root pointer. The builder's makes the first segment on first use. */
 WW_API struct ww_pr ww_msg_root(struct ww_msg *m);
@@ -281,6 +288,15 @@ WW_API void ww_frame_in_fini(struct ww_frame_in *in);
  * up. Else: the stream is broken for good. */
 WW_API WW_MUST_USE ww_err ww_frame_in_feed(
     struct ww_frame_in *in, struct ww_bytes *chunk, struct ww_bytes *ret_frame);
+/* The memory of the frame that was just returned, when it was put together here and not in the chunk: the
+ * frame is then the caller's, who frees it with ww_msg_open_take or the allocator. NULL otherwise. */
+WW_API uint8_t *ww_frame_in_take(struct ww_frame_in *in, size_t *ret_bytes);
+/* Where to read the rest of a large frame to, directly: at most *ret_len bytes, which ww_frame_in_fill then
+ * counts; the next ww_frame_in_feed goes on from there. False: feed chunks. */
+WW_API bool ww_frame_in_room(struct ww_frame_in *in, uint8_t **ret_at, size_t *ret_len);
+WW_API void ww_frame_in_fill(struct ww_frame_in *in, size_t n);
+/* Gives memory back that is kept for the next frame. */
+WW_API void ww_frame_in_trim(struct ww_frame_in *in);
 /* True at a frame boundary, where an end of the stream is clean. */
 WW_API bool ww_frame_in_idle(const struct ww_frame_in *in);
 

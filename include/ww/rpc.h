@@ -38,19 +38,23 @@ struct ww_rpc_call;    /* a call that we answer */
 struct ww_rpc_limits {
     uint64_t message_bytes;   /* one message, either way; 64 MiB. In: abort. Out: the one call fails */
     uint64_t traversal_words; /* reading one message; 8 Mi words */
-    uint64_t inbound_bytes;   /* parameters of unanswered calls; 64 MiB: ww_rpc_conn_want_read says no; twice
-                                 that: abort */
-    uint64_t
-        outbound_bytes;     /* written but not pulled; 64 MiB: new calls fail overloaded; twice that: abort */
-    uint32_t segments;      /* of a message; 512 */
-    uint32_t depth;         /* pointer nesting; 64 */
-    uint32_t cap_table;     /* capabilities in one message; 4096 */
-    uint32_t transform_ops; /* path length of a promised answer; 64 */
-    uint32_t questions;     /* our calls in progress; 65536 */
-    uint32_t answers;       /* the peer's calls in progress; 65536 */
+    /* Parameters of unanswered calls; 64 MiB. Above it further calls are held back, undelivered; above twice
+     * that ww_rpc_conn_want_read says no, and while calls of ours are in progress (so that nobody can stop
+     * reading) more calls are the end: abort. */
+    uint64_t inbound_bytes;
+    /* Written but not pulled; 64 MiB. Above it new calls fail overloaded and the peer's are held back; twice
+     * that: abort. */
+    uint64_t outbound_bytes;
+    uint32_t segments;         /* of a message; 512 */
+    uint32_t depth;            /* pointer nesting; 64 */
+    uint32_t cap_table;        /* capabilities in one message; 4096 */
+    uint32_t transform_ops;    /* path length of a promised answer; 64 */
+    uint32_t questions;        /* our calls in progress; 65536 */
+    uint32_t answers;          /* the peer's calls in progress; 65536 */
     uint32_t exports, imports; /* 1 Mi each */
     uint32_t embargoes;        /* 65536 */
     uint32_t queued_calls;     /* waiting on one promise; 65536 */
+    uint32_t resolve_hops;     /* promises that lead from one to the next; 64: the last is broken */
 };
 
 /* The vat's user embeds this. `wake` says that ww_rpc_vat_run has work; it may be called from inside any
@@ -99,6 +103,10 @@ struct ww_rpc_conn_config {
     struct ww_budget
         *budget; /* charged with questions, exports and bytes held for this peer; NULL: limits alone */
     bool packed; /* packed encoding, both ways */
+    /* The peer completes calls whose results it is to keep (sendResultsTo.yourself): a call forwarded back to
+     * it need not carry its results through us. This library and the C++ implementation do; Rust's and Go's
+     * do not, and nothing in the protocol tells: false is always safe. */
+    bool tail_calls;
 };
 
 /* WW_ENOMEM, WW_EBUDGET. */
@@ -110,6 +118,12 @@ WW_API void ww_rpc_conn_free(struct ww_rpc_conn *conn);
 /* Takes any slice of the peer's bytes. Returns an error once the connection is dead, and closed it if the
  * bytes were bad. */
 WW_API WW_MUST_USE ww_err ww_rpc_conn_feed(struct ww_rpc_conn *conn, struct ww_bytes data);
+/* The same without a copy: where the next bytes of the peer are to be read to, at most *ret_len of them, and
+ * then how many came. The place is inside a large message that has come in part, or else a buffer that the
+ * vat's connections share: valid until the next ww_rpc_conn_rbuf of any of them. WW_ENOMEM, WW_EBUDGET; or
+ * the connection is dead. */
+WW_API WW_MUST_USE ww_err ww_rpc_conn_rbuf(struct ww_rpc_conn *conn, uint8_t **ret_at, size_t *ret_len);
+WW_API WW_MUST_USE ww_err ww_rpc_conn_fed(struct ww_rpc_conn *conn, size_t n);
 /* The transport ended: WW_ECLOSED for an orderly end, or the transport's error. Every call in progress fails
  * disconnected. */
 WW_API void ww_rpc_conn_lost(struct ww_rpc_conn *conn, ww_err why);
@@ -194,6 +208,24 @@ WW_API WW_MUST_USE ww_err ww_cap_watch_start(struct ww_cap_watch *watch, struct 
 /* It will not fire any more. Harmless when it is not started. */
 WW_API void ww_cap_watch_stop(struct ww_cap_watch *watch);
 
+/* ---- exceptions ---- */
+
+/* Machine-readable, for those who know `id` (a schema id by custom). */
+struct ww_rpc_detail {
+    uint64_t id;
+    struct ww_bytes data;
+};
+
+/* Why a call failed. What a callee attaches travels to the caller through any number of vats. Text beyond 1
+ * KiB, a trace beyond 8 KiB and details beyond 16 of them or 8 KiB together are cut off. */
+struct ww_rpc_exception {
+    ww_err err;         /* WW_EFAILED, WW_EOVERLOADED, WW_EDISCONNECTED, WW_EUNIMPLEMENTED */
+    const char *reason; /* never NULL when read */
+    const char *trace;  /* where it happened, for people; NULL: none */
+    const struct ww_rpc_detail *details;
+    size_t detail_count;
+};
+
 /* ---- calls that we make ---- */
 
 /* `words`: expected size of the parameters' content, 0 when not known. WW_EINVAL: null capability; WW_ENOMEM.
@@ -210,10 +242,18 @@ struct ww_rpc_wait {
 /* Sends; calls leave and arrive in the order of sending. `wait` (NULL: nobody) is called exactly once, from
  * the vat's queue, unless the request is freed before. Faults of sending show as the call's exception. */
 WW_API void ww_rpc_request_send(struct ww_rpc_request *request, struct ww_rpc_wait *wait);
+/* Before sending: nothing will be pipelined on the results, so neither side need keep them for that (it is
+ * what generated code says of methods without capabilities in their results). ww_rpc_request_pipeline then
+ * still works; its calls wait for the results here. */
+WW_API void ww_rpc_request_no_pipeline(struct ww_rpc_request *request);
+/* Sends for the pipeline alone: the outcome is never known, ww_rpc_request_status stays WW_EAGAIN. The call
+ * lives until the request is freed and the capabilities that were pipelined from it are gone. */
+WW_API void ww_rpc_request_send_for_pipeline(struct ww_rpc_request *request);
 /* Sends and forgets: the call is not cancelled, its outcome is dropped. */
 WW_API void ww_rpc_request_send_take(struct ww_rpc_request *request);
-/* Before the outcome: cancels (the callee learns it; `done` will not run). After it: releases the results.
- * Capabilities from ww_rpc_request_pipeline stay good. NULL is harmless. */
+/* Before the outcome: cancels (`done` will not run). A call that was not delivered yet never will be; a
+ * handler that has it learns of it (ww_rpc_call_on_cancel). What capabilities from ww_rpc_request_pipeline
+ * still need goes on. After the outcome: releases the results. NULL is harmless. */
 WW_API void ww_rpc_request_free(struct ww_rpc_request *request);
 
 /* The capability at `path` (pointer indexes from the results' root) of a sent request, usable before the
@@ -225,6 +265,9 @@ WW_API WW_MUST_USE ww_err ww_rpc_request_pipeline(
 WW_API ww_err ww_rpc_request_status(const struct ww_rpc_request *request);
 /* The exception's text, "" when there is none. Valid as long as the request. */
 WW_API const char *ww_rpc_request_reason(const struct ww_rpc_request *request);
+/* All that the exception says; false when there is none. Valid as long as the request. */
+WW_API bool ww_rpc_request_exception(
+    const struct ww_rpc_request *request, struct ww_rpc_exception *ret_exception);
 /* The results, a null pointer unless the status is 0. Valid as long as the request. */
 WW_API struct ww_pr ww_rpc_request_results(struct ww_rpc_request *request);
 
@@ -244,7 +287,10 @@ WW_API struct ww_pb ww_rpc_call_results(struct ww_rpc_call *call, uint32_t words
  * reading, or the results ran out of memory, `return` sends an exception instead. */
 WW_API void ww_rpc_call_return(struct ww_rpc_call *call);
 WW_API void ww_rpc_call_fail(struct ww_rpc_call *call, ww_err err, const char *fmt, ...) WW_PRINTF(3, 4);
-/* Tail call: sends `request`; its outcome becomes the call's. */
+/* The same with all that an exception can say; `exception` is copied. */
+WW_API void ww_rpc_call_fail_with(struct ww_rpc_call *call, const struct ww_rpc_exception *exception);
+/* Tail call: sends `request`; its outcome becomes the call's. Calls pipelined on `call` go the way of
+ * `request` at once. Cancelling the one cancels the other. */
 WW_API void ww_rpc_call_forward_take(struct ww_rpc_call *call, struct ww_rpc_request *request);
 /* The results' capability at `path` will be `cap`: pipelined calls go to it from now on, before the call
  * completes. */
@@ -254,6 +300,9 @@ WW_API WW_MUST_USE ww_err ww_rpc_call_set_pipeline(
 /* For a `-> stream` method, at the head of its handler: until this call completes, later calls on the object
  * wait; if it fails, they all fail with its exception. */
 WW_API void ww_rpc_call_set_streaming(struct ww_rpc_call *call);
+
+/* True when the caller announced that it will not pipeline on the results. */
+WW_API bool ww_rpc_call_no_pipeline(const struct ww_rpc_call *call);
 
 /* The caller lost interest. The handler must still complete the call (the results are dropped). The handler
  * embeds this. */

@@ -251,3 +251,39 @@ ww_err ww_frame_in_feed(struct ww_frame_in *in, struct ww_bytes *chunk, struct w
         in->err = err;
     return err;
 }
+
+uint8_t *ww_frame_in_take(struct ww_frame_in *in, size_t *ret_bytes)
+{
+    if (in->need != 0 || in->len == 0)
+        return NULL;
+    uint8_t *mem = in->mem;
+    *ret_bytes = in->capacity;
+    in->mem = NULL;
+    in->capacity = in->len = 0;
+    return mem;
+}
+
+bool ww_frame_in_room(struct ww_frame_in *in, uint8_t **ret_at, size_t *ret_len)
+{
+    if (in->err < 0 || in->packed || in->need < KEEP_MAX || in->len >= in->need || grow(in) < 0)
+        return false;
+    size_t room = in->capacity - in->len, rest = (size_t)in->need - in->len;
+    *ret_at = in->mem + in->len;
+    *ret_len = room < rest ? room : rest;
+    return true;
+}
+
+void ww_frame_in_fill(struct ww_frame_in *in, size_t n)
+{
+    WW_ASSERT(n <= in->capacity - in->len && n <= in->need - in->len);
+    in->len += n;
+}
+
+void ww_frame_in_trim(struct ww_frame_in *in)
+{
+    if (in->need != 0 || !in->mem)
+        return;
+    ww_free(in->mem);
+    in->mem = NULL;
+    in->capacity = in->len = 0;
+}

@@ -244,6 +244,28 @@ ww_err ww_msg_open_copy(struct ww_msg *m, struct ww_bytes frame, const struct ww
     return open_frame(m, (struct ww_bytes){m->mem, (size_t)bytes}, lim);
 }
 
+ww_err ww_msg_open_take(struct ww_msg *m, uint8_t *mem, size_t mem_bytes, const struct ww_msg_limits *lim)
+{
+    ww_msg_reset(m);
+    if (!m->mem_given)
+        ww_free(m->mem);
+    m->mem = mem;
+    m->mem_bytes = mem_bytes;
+    m->mem_given = false;
+    return open_frame(m, (struct ww_bytes){mem, mem_bytes}, lim ? lim : &ww_msg_limits_default);
+}
+
+void ww_msg_move(struct ww_msg *to, struct ww_msg *from)
+{
+    WW_ASSERT(!from->mem_given && to->seg_count == 0 && !to->mem);
+    *to = *from;
+    for (uint32_t i = 0; i < to->seg_count; i++)
+        seg_slot(to, i)->msg = to;
+    uint32_t hint = from->hint;
+    ww_msg_init(from, to->cap_ops);
+    from->hint = hint;
+}
+
 /* Unpacked straight into the message's own memory, whose size is known from a first pass over the tags. */
 ww_err ww_msg_open_packed(struct ww_msg *m, struct ww_bytes packed, const struct ww_msg_limits *lim)
 {

@@ -8,6 +8,7 @@ void ww_rpc_answer_uncharge(struct ww_rpc_call *call)
     if (call->a.conn) {
         call->a.conn->inbound_bytes -= call->a.bytes;
         ww_budget_release(call->a.conn->budget, WW_RES_BYTES, call->a.bytes);
+        ww_rpc_held_check(call->a.conn);
     }
     call->a.bytes = 0;
 }
@@ -27,6 +28,7 @@ void ww_rpc_answer_settle(struct ww_rpc_call *call)
 void ww_rpc_answer_remove(struct ww_rpc_call *call)
 {
     struct ww_rpc_conn *conn = call->a.conn;
+    ww_rpc_tail_release(call, false);
     ww_rpc_answer_settle(call);
     ww_rpc_idmap_remove(&conn->answers, call->a.id);
     call->a.conn = NULL;
@@ -34,7 +36,7 @@ void ww_rpc_answer_remove(struct ww_rpc_call *call)
     ww_rpc_call_unref(call);
 }
 
-static struct ww_sb return_begin(struct ww_rpc_call *call, struct ww_rpc_conn *conn, uint16_t tag)
+struct ww_sb ww_rpc_return_begin(struct ww_rpc_call *call, struct ww_rpc_conn *conn, uint16_t tag)
 {
     struct ww_sb ret = ww_pb_init_struct(ww_sb_ptr(ww_rpc_out_begin(conn, WW_RPC_RETURN), 0), 2, 1);
     ww_sb_set_u32(ret, 0, call->a.id);
@@ -68,6 +70,7 @@ static ww_err results_send(struct ww_rpc_call *call, struct ww_rpc_conn *conn)
     ww_sb_set_u32(call->return_b, 0, call->a.id);
     ww_sb_set_bool(call->return_b, 32, true);
     struct ww_rpc_ids *ids = &call->a.exports;
+    ww_rpc_pipes_substitute(call);
     if (m->cap_count)
         WW_TRY(ww_rpc_caps_write(conn, ww_pb_struct(ww_sb_ptr(call->return_b, 0), 0, 2), m, ids, true));
     else
@@ -92,7 +95,8 @@ static ww_err results_send(struct ww_rpc_call *call, struct ww_rpc_conn *conn)
 
 static void exception_send(struct ww_rpc_call *call, struct ww_rpc_conn *conn)
 {
-    struct ww_sb ret = return_begin(call, conn, WW_RPC_RETURN_EXCEPTION);
+    struct ww_sb ret = ww_rpc_return_begin(call, conn, WW_RPC_RETURN_EXCEPTION);
+    ww_sb_set_bool(ret, 33, call->no_pipe); /* noFinishNeeded: the exception has nobody else to be told to */
     ww_rpc_out_exception(ww_sb_ptr(ret, 0), call->exc);
     ww_rpc_out_end(conn);
 }
@@ -100,22 +104,24 @@ static void exception_send(struct ww_rpc_call *call, struct ww_rpc_conn *conn)
 void ww_rpc_answer_return(struct ww_rpc_call *call)
 {
     struct ww_rpc_conn *conn = call->a.conn;
-    if (!conn || !conn->open)
+    if (!conn || !conn->open || call->a.returned)
         return;
     call->a.returned = true;
-    if (call->a.finished) {
-        (void)return_begin(call, conn, WW_RPC_RETURN_CANCELED);
-        ww_rpc_out_end(conn);
-        if (call->a.conn)
+    if (call->only_pipe) { /* the caller does not want to hear of it */
+        if (call->a.finished)
             ww_rpc_answer_remove(call);
         return;
     }
-    if (call->yourself) {
-        (void)return_begin(call, conn, WW_RPC_RETURN_ELSEWHERE);
+    if (call->a.finished || call->yourself) {
+        bool elsewhere = call->yourself && (call->taken || !call->a.finished);
+        (void)ww_rpc_return_begin(call, conn, elsewhere ? WW_RPC_RETURN_ELSEWHERE : WW_RPC_RETURN_CANCELED);
         ww_rpc_out_end(conn);
+        if (call->a.finished && call->a.conn)
+            ww_rpc_answer_remove(call);
         return;
     }
     if (!call->exc) {
+        ww_rpc_pipes_embargo(call);
         ww_err err = results_send(call, conn);
         if (err == 0) {
             bool finish_needed = call->results.cap_count > 0;
@@ -128,6 +134,19 @@ void ww_rpc_answer_return(struct ww_rpc_call *call)
         ww_rpc_results_drop(call);
     }
     exception_send(call, conn);
+    if (call->no_pipe && call->a.conn)
+        ww_rpc_answer_remove(call);
+}
+
+void ww_rpc_answer_forget(struct ww_rpc_call *call)
+{
+    struct ww_rpc_conn *conn = call->a.conn;
+    if (!conn || call->yourself || call->only_pipe || call->tail_of)
+        return;
+    ww_budget_release(conn->budget, WW_RES_BYTES, call->a.held);
+    conn->held_bytes -= call->a.held;
+    call->a.held = 0;
+    ww_rpc_results_drop(call);
 }
 
 static ww_err answer_new(struct ww_rpc_conn *conn, uint32_t id, struct ww_rpc_call **ret_call)
@@ -189,7 +208,7 @@ static ww_err call_read(
     struct ww_rpc_conn *conn, struct ww_rpc_call *call, struct ww_bytes frame, struct ww_sr *ret_target)
 {
     struct ww_msg *m = &call->params;
-    WW_TRY(ww_msg_open_copy(m, frame, &conn->msg_limits));
+    WW_TRY(ww_rpc_msg_keep(conn, m, frame));
     struct ww_sr body = ww_pr_struct(ww_sr_ptr(ww_pr_struct(ww_msg_root(m)), 0));
     call->method = ww_sr_u16(body, 2);
     call->iface = ww_sr_u64(body, 1);
@@ -197,6 +216,8 @@ static ww_err call_read(
     if (to > WW_RPC_RESULTS_YOURSELF)
         return WW_EUNSUPPORTED;
     call->yourself = to == WW_RPC_RESULTS_YOURSELF;
+    call->no_pipe = ww_sr_bool(body, 129);
+    call->only_pipe = ww_sr_bool(body, 130) && !call->yourself;
     *ret_target = ww_pr_struct(ww_sr_ptr(body, 0));
     struct ww_sr payload = ww_pr_struct(ww_sr_ptr(body, 1));
     WW_TRY(ww_rpc_caps_read(conn, payload, m));
@@ -204,13 +225,21 @@ static ww_err call_read(
     return ww_msg_err(m);
 }
 
-static ww_err call_deliver(struct ww_rpc_conn *conn, struct ww_rpc_call *call, struct ww_sr target)
+static void call_begin(struct ww_rpc_conn *conn, struct ww_rpc_call *call, struct ww_cap *target, bool hold)
+{
+    if (hold)
+        ww_rpc_held_add(conn, call, target);
+    else
+        ww_rpc_route(call, target);
+}
+
+static ww_err call_deliver(struct ww_rpc_conn *conn, struct ww_rpc_call *call, struct ww_sr target, bool hold)
 {
     if (ww_sr_u16(target, 2) == 0) {
         struct ww_rpc_export *e = ww_rpc_slots_get(&conn->exports, ww_sr_u32(target, 0));
         if (!e)
             return WW_EPROTO;
-        ww_rpc_route(call, e->cap);
+        call_begin(conn, call, e->cap, hold);
         return 0;
     }
     if (ww_sr_u16(target, 2) != 1)
@@ -228,15 +257,28 @@ static ww_err call_deliver(struct ww_rpc_conn *conn, struct ww_rpc_call *call, s
             call, ww_rpc_exc_new(conn->vat, err, WW_BYTES_LIT("call on the result of an unknown answer")));
         return 0;
     }
-    ww_rpc_route(call, cap);
+    call_begin(conn, call, cap, hold);
     ww_cap_unref(cap);
     return 0;
+}
+
+/* Twice the limit. When nobody can stop reading, because Returns that we wait for come the same way, that is
+ * the end; otherwise what was read already may still come in. */
+static bool too_much(const struct ww_rpc_conn *conn)
+{
+    uint64_t limit = conn->vat->limits.inbound_bytes, excess = conn->inbound_bytes - limit;
+    if (conn->inbound_bytes <= limit || excess <= limit)
+        return false;
+    return conn->questions.live > 0 || excess - limit > limit;
 }
 
 /* After an error the connection ends, and takes the answer out of the table. */
 ww_err ww_rpc_recv_call(struct ww_rpc_conn *conn, struct ww_sr msg, struct ww_bytes frame)
 {
     struct ww_rpc_call *call;
+    if (too_much(conn))
+        return WW_ELIMIT;
+    bool hold = ww_rpc_held_wanted(conn);
     WW_TRY(answer_new(conn, ww_sr_u32(msg, 0), &call));
     call->state = CALL_RUNNING;
     struct ww_sr target;
@@ -251,10 +293,8 @@ ww_err ww_rpc_recv_call(struct ww_rpc_conn *conn, struct ww_sr msg, struct ww_by
             call, ww_rpc_exc_new(conn->vat, WW_EBUDGET, WW_BYTES_LIT("too much in progress")));
         return 0;
     }
-    if (err == 0 && conn->inbound_bytes / 2 > conn->vat->limits.inbound_bytes)
-        err = WW_ELIMIT;
     if (err == 0)
-        err = call_deliver(conn, call, target);
+        err = call_deliver(conn, call, target, hold);
     if (err < 0 && call->state == CALL_RUNNING)
         ww_rpc_call_unref(call); /* never began */
     return err;
@@ -266,17 +306,22 @@ ww_err ww_rpc_recv_finish(struct ww_rpc_conn *conn, struct ww_sr msg)
     if (!call || call->a.finished)
         return 0; /* peers that do not know noFinishNeeded send it all the same */
     call->a.finished = true;
+    if (call->taken && !call->a.returned)
+        return 0; /* another call of ours is what the results are for */
     if (!call->a.returned) {
         /* requireEarlyCancellationWorkaround: peers of old send a chain of calls and forget all but the last
          * at once; what waits in a promise has to arrive all the same. */
-        if (call->state == CALL_QUEUED && !ww_sr_bool(msg, 33))
-            call->canceled = true;
+        bool waits = call->state == CALL_QUEUED || call->state == CALL_READY || call->state == CALL_HELD;
+        if (waits && !ww_sr_bool(msg, 33))
+            call->canceled = call->stays = true;
         else
             ww_rpc_call_cancel(call);
         return 0;
     }
-    if (!ww_sr_bool(msg, 32))
+    bool release_caps = !ww_sr_bool(msg, 32); /* the Return was not seen: to a tail call that is a cancel */
+    if (release_caps)
         ww_rpc_exports_release(conn, &call->a.exports);
+    ww_rpc_tail_release(call, release_caps);
     ww_rpc_answer_remove(call);
     return 0;
 }

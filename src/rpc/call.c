@@ -188,6 +188,34 @@ static void fail_overloaded(struct ww_rpc_call *call, const char *text)
     ww_rpc_call_fail_later(call, ww_rpc_exc_new(call->vat, WW_EOVERLOADED, ww_bytes_str(text)));
 }
 
+/* The promise that must resolve before a call in the queue of `p` can go anywhere. */
+static struct ww_cap *promise_root(struct ww_cap *p)
+{
+    while (p->flags & CAP_MEMO && p->promise.owner->state == CALL_QUEUED)
+        p = p->promise.owner->queued_in;
+    return p;
+}
+
+/* A promise that is a parameter of a call which waits for it does not keep itself from being dropped. */
+static void inside_note(struct ww_cap *p, struct ww_rpc_call *call)
+{
+    const struct ww_msg *m = &call->params;
+    struct ww_cap *root = m->cap_count ? promise_root(p) : p;
+    call->inside_count = 0;
+    for (uint32_t i = 0; i < m->cap_count && (root->flags & CAP_LOCAL); i++)
+        call->inside_count += m->caps[i] == root;
+    call->inside = call->inside_count ? root : NULL;
+    root->promise.inside += call->inside_count;
+}
+
+void ww_rpc_call_unqueue(struct ww_rpc_call *call)
+{
+    call->queued_in->promise.queued--;
+    if (call->inside)
+        call->inside->promise.inside -= call->inside_count;
+    call->inside = NULL;
+}
+
 static void promise_enqueue(struct ww_cap *p, struct ww_rpc_call *call)
 {
     if (p->promise.queued >= p->vat->limits.queued_calls) {
@@ -196,12 +224,13 @@ static void promise_enqueue(struct ww_cap *p, struct ww_rpc_call *call)
     }
     call->state = CALL_QUEUED;
     p->promise.queued++;
+    call->queued_in = p;
+    ww_list_push_back(&p->promise.queue, &call->task.node);
+    inside_note(p, call);
     /* What the call waits in holds the call, not the other way round: a promise that nobody can resolve must
      * be seen to be dropped. */
     ww_cap_unref(call->target);
     call->target = NULL;
-    call->queued_in = p;
-    ww_list_push_back(&p->promise.queue, &call->task.node);
 }
 
 static void local_enqueue(struct ww_cap *cap, struct ww_rpc_call *call)
@@ -291,6 +320,8 @@ void ww_rpc_call_complete(struct ww_rpc_call *call)
     if (call->sink == SINK_ANSWER)
         ww_rpc_answer_return(call); /* before the promises: they follow what it described */
     ww_rpc_pipes_done(call);
+    if (call->no_pipe && call->a.returned && !call->parent)
+        ww_rpc_answer_forget(call);
     ww_rpc_question_settled(call);
     if (call->parent)
         parent_complete(call);
@@ -331,6 +362,14 @@ static void cancel_tell(struct ww_rpc_call *call)
     ww_rpc_task_push(call->vat, &call->cancel_task);
 }
 
+void ww_rpc_call_abandoned(struct ww_rpc_call *call)
+{
+    if (call->q.conn)
+        ww_rpc_question_check(call);
+    else if (!call->interest && !ww_rpc_pipes_live(call))
+        ww_rpc_call_cancel(call);
+}
+
 void ww_rpc_call_on_cancel(struct ww_rpc_call *call, struct ww_rpc_cancel *cancel)
 {
     call->on_cancel = cancel;
@@ -343,8 +382,8 @@ static struct ww_rpc_exc *canceled_exc(struct ww_rpc_vat *vat)
     return ww_rpc_exc_new(vat, WW_ECANCELED, WW_BYTES_LIT("call was canceled"));
 }
 
-/* A call that was handed to an object is always delivered: peers count on what they sent being seen, even
- * when they lose interest at once (rpc.capnp, Finish.requireEarlyCancellationWorkaround). */
+/* What no handler has seen need not be seen any more, unless the peer counts on it (rpc.capnp,
+ * Finish.requireEarlyCancellationWorkaround). */
 void ww_rpc_call_cancel(struct ww_rpc_call *call)
 {
     if (call->state == CALL_DONE || call->state == CALL_NEW)
@@ -354,7 +393,17 @@ void ww_rpc_call_cancel(struct ww_rpc_call *call)
     switch ((enum ww_rpc_call_state)call->state) {
     case CALL_QUEUED:
         ww_list_remove(&call->task.node);
-        call->queued_in->promise.queued--;
+        ww_rpc_call_unqueue(call);
+        ww_rpc_call_fail_now(call, canceled_exc(call->vat));
+        break;
+    case CALL_HELD:
+        ww_rpc_held_remove(call);
+        ww_rpc_call_fail_now(call, canceled_exc(call->vat));
+        break;
+    case CALL_READY:
+        if (call->stays || call->task.run != ww_rpc_local_deliver)
+            break;
+        ww_list_remove(&call->task.node);
         ww_rpc_call_fail_now(call, canceled_exc(call->vat));
         break;
     case CALL_RUNNING:

@@ -60,8 +60,11 @@ void ww_cap_unref(struct ww_cap *cap)
     if (--cap->refs == 0) {
         ww_list_remove(&cap->node); /* a doomed node may have been used once more */
         ww_list_push_back(&vat->doomed, &cap->node);
-    } else if (cap->refs == 1 && (cap->flags & CAP_MEMO) && cap->promise.owner->q.conn) {
-        ww_rpc_question_check(cap->promise.owner);
+    } else if (cap->refs == 1 && (cap->flags & CAP_MEMO)) {
+        ww_rpc_call_abandoned(cap->promise.owner);
+    } else if (cap->kind == CAP_PROMISE && cap->refs == cap->promise.inside && !cap->promise.to) {
+        ww_list_remove(&cap->node);
+        ww_list_push_back(&vat->orphans, &cap->node);
     }
     ww_rpc_leave(vat);
 }
@@ -70,9 +73,17 @@ void ww_cap_unref(struct ww_cap *cap)
 static void queue_fail(struct ww_cap *p, struct ww_rpc_exc *exc)
 {
     struct ww_list *node;
-    while ((node = ww_list_pop_front(&p->promise.queue)))
-        ww_rpc_call_fail_later(WW_LIST_ENTRY(node, struct ww_rpc_call, task.node), ww_rpc_exc_ref(exc));
-    p->promise.queued = 0;
+    while ((node = ww_list_pop_front(&p->promise.queue))) {
+        struct ww_rpc_call *call = WW_LIST_ENTRY(node, struct ww_rpc_call, task.node);
+        ww_rpc_call_unqueue(call);
+        ww_rpc_call_fail_later(call, ww_rpc_exc_ref(exc));
+    }
+}
+
+void ww_rpc_promise_orphaned(struct ww_cap *p)
+{
+    if (p->refs == p->promise.inside && !p->promise.to)
+        queue_fail(p, p->vat->exc_dropped);
 }
 
 static void promise_destroy(struct ww_cap *p)
@@ -232,10 +243,11 @@ void ww_rpc_promise_flush(struct ww_cap *p)
     WW_ASSERT(dest);
     struct ww_list *node;
     while ((node = ww_list_pop_front(&p->promise.queue))) {
-        p->promise.queued--;
+        struct ww_rpc_call *call = WW_LIST_ENTRY(node, struct ww_rpc_call, task.node);
+        ww_rpc_call_unqueue(call);
         if (dest == p->promise.via)
             p->flags |= CAP_CALLS_SENT;
-        ww_rpc_route(WW_LIST_ENTRY(node, struct ww_rpc_call, task.node), dest);
+        ww_rpc_route(call, dest);
     }
     p->flags &= (uint8_t)~CAP_KICKED;
     ww_cap_unref(p);
@@ -288,17 +300,36 @@ static bool same_way(struct ww_rpc_conn *conn, struct ww_cap *to, struct ww_cap 
     return ww_rpc_cap_conn(inner) == conn;
 }
 
+bool ww_rpc_promise_loops(struct ww_cap *p, struct ww_cap *to)
+{
+    struct ww_cap *inner = ww_rpc_cap_inner(to);
+    struct ww_rpc_conn *conn = ww_rpc_cap_conn(p);
+    return inner && inner != p && inner->kind != CAP_BROKEN && conn && (p->flags & CAP_CALLS_SENT) &&
+        !same_way(conn, to, inner);
+}
+
 void ww_rpc_promise_resolve(struct ww_cap *p, struct ww_cap *to)
 {
     struct ww_cap *inner = ww_rpc_cap_inner(to);
     if (!inner)
         inner = to = p->vat->null_cap;
-    if (inner == p) {
+    if (inner == p || (inner == p->promise.via && inner)) {
         struct ww_rpc_exc *exc =
             ww_rpc_exc_new(p->vat, WW_EFAILED, WW_BYTES_LIT("promise resolved to itself"));
         ww_rpc_promise_reject(p, exc);
         ww_rpc_exc_unref(exc);
         return;
+    }
+    if (inner->kind == CAP_PROMISE) {
+        if (p->promise.hops >= p->vat->limits.resolve_hops) {
+            struct ww_rpc_exc *exc =
+                ww_rpc_exc_new(p->vat, WW_EFAILED, WW_BYTES_LIT("too many promises lead to one another"));
+            ww_rpc_promise_reject(p, exc);
+            ww_rpc_exc_unref(exc);
+            return;
+        }
+        if (inner->promise.hops <= p->promise.hops)
+            inner->promise.hops = p->promise.hops + 1;
     }
     struct ww_rpc_conn *conn = ww_rpc_cap_conn(p);
     if (!conn || !(p->flags & CAP_CALLS_SENT) || inner->kind == CAP_BROKEN) {

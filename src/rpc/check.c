@@ -37,7 +37,8 @@ static void answer_check(void *ctx, uint64_t key, void *value)
     note(c, call->a.conn == c->conn && call->a.id == key, "2: answer and slot disagree");
     note(c, !(call->a.returned && call->a.finished), "2: answer outlived Return and Finish");
     note(c, call->refs > 0, "2: answer without a reference");
-    note(c, !call->a.returned || call->state == CALL_DONE, "2: Return before the outcome");
+    note(c, !call->a.returned || call->state == CALL_DONE || call->tail_of, "2: Return before the outcome");
+    note(c, !call->tail_of || call->tail_of->q.wires > 0, "2: tail call without a hold on its question");
     c->inbound += call->a.bytes;
     c->held += call->a.held;
     c->charged_answers += call->a.charged;
@@ -88,6 +89,14 @@ static void embargoes_check(struct check *c)
     }
 }
 
+static uint64_t held_bytes(const struct ww_rpc_conn *conn)
+{
+    uint64_t bytes = 0;
+    for (const struct ww_list *at = conn->held.next; at != &conn->held; at = at->next)
+        bytes += WW_LIST_ENTRY(at, struct ww_rpc_call, task.node)->a.bytes;
+    return bytes;
+}
+
 ww_err ww_rpc_conn_check(const struct ww_rpc_conn *conn, struct ww_diag *diag)
 {
     struct check c = {.conn = conn};
@@ -97,6 +106,8 @@ ww_err ww_rpc_conn_check(const struct ww_rpc_conn *conn, struct ww_diag *diag)
     ww_rpc_idmap_each(&conn->imports, import_check, &c);
     embargoes_check(&c);
     note(&c, c.inbound == conn->inbound_bytes, "5: inbound bytes");
+    note(&c, held_bytes(conn) == conn->calls_held_bytes, "5: bytes of calls held back");
+    note(&c, ww_list_empty(&conn->held) || conn->open, "7: calls held back for nobody");
     note(&c, c.held == conn->held_bytes, "5: bytes of results");
     const struct ww_budget *b = conn->budget;
     if (b && !b->parent) { /* a budget of this connection alone can be compared exactly */

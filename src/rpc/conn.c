@@ -22,6 +22,7 @@ ww_err ww_rpc_conn_new(
     conn->bootstrap = ww_cap_ref(config->bootstrap);
     conn->budget = config->budget;
     conn->packed = config->packed;
+    conn->tail_calls = config->tail_calls;
     conn->open = true;
     conn->msg_limits = (struct ww_msg_limits){
         .words = vat->limits.message_bytes / 8,
@@ -34,11 +35,14 @@ ww_err ww_rpc_conn_new(
     ww_list_init(&conn->closed_task.node);
     ww_list_init(&conn->free_exports);
     ww_list_init(&conn->echoes);
+    ww_list_init(&conn->held);
+    ww_list_init(&conn->held_task.node);
     ww_frame_in_init(&conn->in, config->packed, &conn->msg_limits);
     ww_msg_init(&conn->scratch_in, &ww_rpc_cap_ops);
     ww_msg_init(&conn->scratch_out, &ww_rpc_cap_ops);
     ww_rpc_idmap_init(&conn->answers, vat->hash_seed);
     ww_rpc_idmap_init(&conn->imports, vat->hash_seed);
+    ww_rpc_idmap_init(&conn->high, vat->hash_seed);
     ww_rpc_idmap_init(&conn->by_cap, vat->hash_seed);
     *ret_conn = conn;
     return 0;
@@ -57,18 +61,30 @@ static void import_break(void *ctx, uint64_t key, void *value)
         ww_rpc_promise_settle(wrapper, raw);
 }
 
+static void question_fail(void *ctx, uint64_t id, void *value)
+{
+    struct ww_rpc_conn *conn = ctx;
+    struct ww_rpc_call *call = value;
+    WW_UNUSED(id);
+    call->q.conn = NULL;
+    if (call->state == CALL_SENT) {
+        ww_rpc_call_fail_now(call, ww_rpc_exc_ref(conn->close_exc));
+    } else if (call->tail && !call->exc) { /* the results went with the peer */
+        call->exc = ww_rpc_exc_ref(conn->close_exc);
+        ww_rpc_pipes_done(call);
+    }
+    ww_rpc_call_unref(call);
+}
+
 static void questions_fail(struct ww_rpc_conn *conn)
 {
     for (uint32_t i = 0; i < conn->questions.size; i++) {
-        struct ww_rpc_call *call = conn->questions.at[i];
-        if (!call)
-            continue;
-        call->q.conn = NULL;
-        if (call->state == CALL_SENT)
-            ww_rpc_call_fail_now(call, ww_rpc_exc_ref(conn->close_exc));
-        ww_rpc_call_unref(call);
+        if (conn->questions.at[i])
+            question_fail(conn, i, conn->questions.at[i]);
     }
     ww_rpc_slots_fini(&conn->questions);
+    ww_rpc_idmap_each(&conn->high, question_fail, conn);
+    ww_rpc_idmap_fini(&conn->high);
 }
 
 static void embargoes_fail(struct ww_rpc_conn *conn)
@@ -114,15 +130,19 @@ static void exports_drop(struct ww_rpc_conn *conn)
         ww_free(WW_LIST_ENTRY(node, struct ww_rpc_export, waiter.node));
 }
 
+/* What was handed to an object already is delivered all the same: who sends and goes away may have meant it.
+ */
 static void answer_drop(void *ctx, uint64_t key, void *value)
 {
     struct ww_rpc_call *call = value;
     WW_UNUSED(ctx);
     WW_UNUSED(key);
+    ww_rpc_tail_release(call, false);
     ww_rpc_answer_settle(call);
     call->a.conn = NULL;
     if (call->sink == SINK_ANSWER)
         call->sink = SINK_NONE;
+    call->stays |= call->state == CALL_READY;
     ww_rpc_call_cancel(call);
     ww_rpc_call_unref(call);
 }
@@ -133,6 +153,7 @@ static void teardown(struct ww_rpc_conn *conn)
     ww_budget_release(conn->budget, WW_RES_BYTES, conn->imports.live * sizeof(struct ww_cap));
     ww_rpc_idmap_fini(&conn->imports);
     questions_fail(conn);
+    ww_rpc_held_drop(conn);
     embargoes_fail(conn);
     exports_drop(conn);
     ww_rpc_idmap_each(&conn->answers, answer_drop, conn);
@@ -152,23 +173,31 @@ static void abort_send(struct ww_rpc_conn *conn, const struct ww_rpc_exc *why)
     ww_msg_reset(&conn->scratch_out);
 }
 
-void ww_rpc_conn_fail(struct ww_rpc_conn *conn, ww_err err, const char *reason, bool tell_peer)
+/* What the callers get to see keeps the text of the reason, but is of the kind that tells them to try again
+ * with a new connection. Takes the reference to `why`. */
+static void conn_end(struct ww_rpc_conn *conn, ww_err err, struct ww_rpc_exc *why)
 {
-    if (!conn->open)
-        return;
     struct ww_rpc_vat *vat = conn->vat;
     ww_rpc_enter(vat);
     conn->open = false;
     conn->close_err = err;
-    conn->close_exc = ww_rpc_exc_new(vat, WW_EDISCONNECTED, ww_bytes_str(reason));
-    if (tell_peer) {
-        struct ww_rpc_exc *why = ww_rpc_exc_new(vat, WW_EFAILED, ww_bytes_str(reason));
-        abort_send(conn, why);
-        ww_rpc_exc_unref(why);
-    }
+    conn->close_exc = why;
     teardown(conn);
     ww_rpc_task_push(vat, &conn->closed_task);
     ww_rpc_leave(vat);
+}
+
+void ww_rpc_conn_fail(struct ww_rpc_conn *conn, ww_err err, const char *reason, bool tell_peer)
+{
+    if (!conn->open)
+        return;
+    conn->open = false;
+    if (tell_peer) {
+        struct ww_rpc_exc *why = ww_rpc_exc_new(conn->vat, err, ww_bytes_str(reason));
+        abort_send(conn, why);
+        ww_rpc_exc_unref(why);
+    }
+    conn_end(conn, err, ww_rpc_exc_new(conn->vat, WW_EDISCONNECTED, ww_bytes_str(reason)));
 }
 
 void ww_rpc_conn_close(struct ww_rpc_conn *conn, const char *reason)
@@ -208,63 +237,12 @@ void ww_rpc_conn_output(struct ww_rpc_conn *conn)
     ww_rpc_wake(conn->vat);
 }
 
-static const char *fault_text(ww_err err)
-{
-    switch (err) {
-    case WW_EPROTO:
-        return "protocol violation";
-    case WW_ELIMIT:
-        return "over a limit of this connection";
-    default:
-        return ww_err_text(err);
-    }
-}
-
-/* What is held of a message that has not come whole. */
-static ww_err in_charge(struct ww_rpc_conn *conn)
-{
-    uint64_t now = conn->in.capacity;
-    if (now > conn->in_charged)
-        WW_TRY(ww_budget_charge(conn->budget, WW_RES_BYTES, now - conn->in_charged));
-    else
-        ww_budget_release(conn->budget, WW_RES_BYTES, conn->in_charged - now);
-    conn->in_charged = now;
-    return 0;
-}
-
-static void scratch_drop(struct ww_rpc_conn *conn)
-{
-    if (conn->scratch_in.cap_count)
-        ww_msg_reset(&conn->scratch_in);
-}
-
-ww_err ww_rpc_conn_feed(struct ww_rpc_conn *conn, struct ww_bytes data)
-{
-    struct ww_rpc_vat *vat = conn->vat;
-    ww_err err = 0;
-    while (conn->open) {
-        struct ww_bytes frame;
-        err = ww_frame_in_feed(&conn->in, &data, &frame);
-        if (err == WW_EAGAIN) {
-            err = in_charge(conn);
-            if (err == 0)
-                break;
-        }
-        ww_rpc_enter(vat);
-        if (err == 0)
-            err = ww_rpc_recv_frame(conn, frame);
-        scratch_drop(conn);
-        if (err < 0)
-            ww_rpc_conn_fail(conn, err, fault_text(err), true);
-        ww_rpc_leave(vat);
-    }
-    return conn->open ? err : conn->close_err;
-}
-
 /* While the peer owes us Returns we must go on reading: they may be what frees memory. */
 bool ww_rpc_conn_want_read(const struct ww_rpc_conn *conn)
 {
-    return conn->open && (conn->inbound_bytes <= conn->vat->limits.inbound_bytes || conn->questions.live > 0);
+    uint64_t limit = conn->vat->limits.inbound_bytes;
+    bool full = conn->inbound_bytes > limit && conn->inbound_bytes - limit > limit;
+    return conn->open && (!full || conn->questions.live > 0);
 }
 
 bool ww_rpc_conn_is_open(const struct ww_rpc_conn *conn)
@@ -280,7 +258,7 @@ struct ww_rpc_conn_host *ww_rpc_conn_host(const struct ww_rpc_conn *conn)
 void ww_rpc_conn_stats(const struct ww_rpc_conn *conn, struct ww_rpc_conn_stats *ret_stats)
 {
     *ret_stats = (struct ww_rpc_conn_stats){
-        .questions = conn->questions.live,
+        .questions = conn->questions.live + conn->high.live,
         .answers = conn->answers.live,
         .exports = conn->exports.live,
         .imports = conn->imports.live,
@@ -290,63 +268,6 @@ void ww_rpc_conn_stats(const struct ww_rpc_conn *conn, struct ww_rpc_conn_stats 
         .calls_out = conn->calls_out,
         .calls_in = conn->calls_in,
     };
-}
-
-/* ---- messages */
-
-static void unimplemented_send(struct ww_rpc_conn *conn, struct ww_sr root)
-{
-    struct ww_sb msg = ww_rpc_out_begin(conn, WW_RPC_UNIMPLEMENTED);
-    ww_pb_set_struct(ww_sb_ptr(msg, 0), root);
-    ww_rpc_out_end(conn);
-}
-
-static ww_err recv_abort(struct ww_rpc_conn *conn, struct ww_sr body)
-{
-    struct ww_bytes reason = ww_pr_text(ww_sr_ptr(body, 0));
-    ww_rpc_conn_fail(conn, WW_ECLOSED, reason.len ? ww_cstr(reason) : "connection closed by the peer", false);
-    return 0;
-}
-
-static ww_err recv_message(struct ww_rpc_conn *conn, struct ww_sr root, struct ww_bytes frame)
-{
-    struct ww_sr body = ww_pr_struct(ww_sr_ptr(root, 0));
-    switch (ww_sr_u16(root, 0)) {
-    case WW_RPC_UNIMPLEMENTED:
-        return ww_rpc_recv_unimplemented(conn, body);
-    case WW_RPC_ABORT:
-        return recv_abort(conn, body);
-    case WW_RPC_CALL:
-        return ww_rpc_recv_call(conn, body, frame);
-    case WW_RPC_RETURN:
-        return ww_rpc_recv_return(conn, body, frame);
-    case WW_RPC_FINISH:
-        return ww_rpc_recv_finish(conn, body);
-    case WW_RPC_RESOLVE:
-        return ww_rpc_recv_resolve(conn, body);
-    case WW_RPC_RELEASE:
-        return ww_rpc_export_release(conn, ww_sr_u32(body, 0), ww_sr_u32(body, 1));
-    case WW_RPC_BOOTSTRAP:
-        return ww_rpc_recv_bootstrap(conn, body);
-    case WW_RPC_DISEMBARGO:
-        return ww_rpc_recv_disembargo(conn, body);
-    default:
-        return WW_EUNSUPPORTED;
-    }
-}
-
-ww_err ww_rpc_recv_frame(struct ww_rpc_conn *conn, struct ww_bytes frame)
-{
-    struct ww_msg *m = &conn->scratch_in;
-    WW_TRY(ww_msg_open(m, frame, &conn->msg_limits));
-    struct ww_sr root = ww_pr_struct(ww_msg_root(m));
-    WW_TRY(ww_msg_err(m));
-    ww_err err = recv_message(conn, root, frame);
-    if (err == WW_EUNSUPPORTED) {
-        unimplemented_send(conn, root);
-        err = 0;
-    }
-    return err < 0 ? err : ww_msg_err(m);
 }
 
 ww_err ww_rpc_conn_bootstrap(struct ww_rpc_conn *conn, struct ww_cap **ret_cap)
@@ -373,4 +294,13 @@ ww_err ww_rpc_conn_bootstrap(struct ww_rpc_conn *conn, struct ww_cap **ret_cap)
     }
     ww_rpc_leave(vat);
     return err;
+}
+
+ww_err ww_rpc_recv_abort(struct ww_rpc_conn *conn, struct ww_sr body)
+{
+    if (!ww_sr_has(body, 0))
+        ww_rpc_conn_fail(conn, WW_ECLOSED, "connection closed by the peer", false);
+    else
+        conn_end(conn, WW_ECLOSED, ww_rpc_exc_read_as(conn->vat, body, WW_EDISCONNECTED));
+    return 0;
 }

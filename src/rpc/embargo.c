@@ -38,8 +38,7 @@ static ww_err embargo_lift(struct ww_rpc_conn *conn, uint32_t id)
     return 0;
 }
 
-/* The answer takes its turn behind the calls that wait in `p`. */
-static ww_err echo_enqueue(struct ww_rpc_conn *conn, uint32_t id, struct ww_cap *p)
+static ww_err echo_new(struct ww_rpc_conn *conn, uint32_t id, struct ww_rpc_call **ret_echo)
 {
     if (conn->echo_count >= conn->vat->limits.embargoes)
         return WW_ELIMIT;
@@ -50,12 +49,21 @@ static ww_err echo_enqueue(struct ww_rpc_conn *conn, uint32_t id, struct ww_cap 
         return WW_ENOMEM;
     }
     echo->sink = SINK_DISEMBARGO;
-    echo->state = CALL_QUEUED;
-    echo->queued_in = p;
     echo->disembargo = id;
     echo->a.conn = conn;
     conn->echo_count++;
     ww_list_push_back(&conn->echoes, &echo->cancel_task.node);
+    *ret_echo = echo;
+    return 0;
+}
+
+/* The answer takes its turn behind the calls that wait in `p`. */
+static ww_err echo_enqueue(struct ww_rpc_conn *conn, uint32_t id, struct ww_cap *p)
+{
+    struct ww_rpc_call *echo;
+    WW_TRY(echo_new(conn, id, &echo));
+    echo->state = CALL_QUEUED;
+    echo->queued_in = p;
     ww_list_push_back(&p->promise.queue, &echo->task.node);
     p->promise.queued++;
     return 0;
@@ -117,17 +125,43 @@ static ww_err target_read(struct ww_rpc_conn *conn, struct ww_sr target, struct 
     return answer ? ww_rpc_call_pipe(answer, path, len, ret_cap) : WW_EPROTO;
 }
 
+/* Behind calls that are held back: they came first. */
+static ww_err disembargo_hold(struct ww_rpc_conn *conn, uint32_t id, bool lift, struct ww_cap *target)
+{
+    struct ww_rpc_call *held;
+    WW_TRY(echo_new(conn, id, &held));
+    held->lift = lift;
+    ww_rpc_held_add(conn, held, target);
+    return 0;
+}
+
+void ww_rpc_disembargo_go(struct ww_rpc_call *call)
+{
+    struct ww_rpc_conn *conn = call->a.conn;
+    struct ww_cap *target = ww_cap_ref(call->target);
+    uint32_t id = call->disembargo;
+    bool lift = call->lift;
+    ww_rpc_disembargo_free(call);
+    ww_err err = lift ? embargo_lift(conn, id) : ww_rpc_disembargo_target(conn, id, target);
+    if (err < 0)
+        ww_rpc_conn_fail(conn, err, "protocol violation", true);
+    ww_cap_unref(target);
+}
+
 ww_err ww_rpc_recv_disembargo(struct ww_rpc_conn *conn, struct ww_sr msg)
 {
     uint32_t id = ww_sr_u32(msg, 0);
     uint16_t context = ww_sr_u16(msg, 2);
+    if (context == 1 && !ww_list_empty(&conn->held))
+        return disembargo_hold(conn, id, true, NULL);
     if (context == 1)
         return embargo_lift(conn, id);
     if (context != 0)
         return WW_EUNSUPPORTED;
     struct ww_cap *target;
     WW_TRY(target_read(conn, ww_pr_struct(ww_sr_ptr(msg, 0)), &target));
-    ww_err err = ww_rpc_disembargo_target(conn, id, target);
+    ww_err err = ww_list_empty(&conn->held) ? ww_rpc_disembargo_target(conn, id, target)
+                                            : disembargo_hold(conn, id, false, target);
     ww_cap_unref(target);
     return err;
 }

@@ -34,8 +34,12 @@ enum {
     WW_RPC_POOL_CAPS = 1024,
     WW_RPC_KEEP_BYTES = 16 * 1024,  /* a pooled message's memory above this is given back */
     WW_RPC_CHUNK_BYTES = 32 * 1024, /* of outgoing bytes */
-    WW_RPC_REASON_MAX = 1024,       /* of a peer's exception text; the rest is cut off */
+    WW_RPC_BIG_BYTES = 32 * 1024,   /* a message from here on is passed on, not copied */
+    WW_RPC_READ_BYTES = 64 * 1024,
+    WW_RPC_REASON_MAX = 1024, /* of a peer's exception text; the rest is cut off */
 };
+
+#define WW_RPC_HIGH_ID (UINT32_C(1) << 31) /* and up: questions to which no Return is expected */
 
 /* Message tags of rpc.capnp, the ones we know. */
 enum {
@@ -71,7 +75,10 @@ enum {
 struct ww_rpc_exc {
     uint32_t refs;
     ww_err err; /* one of the four of calls */
-    char text[];
+    const char *text;
+    const char *trace; /* NULL: none */
+    uint32_t detail_count;
+    struct ww_rpc_detail details[]; /* and behind them the bytes of all that */
 };
 
 struct ww_rpc_task {
@@ -87,15 +94,17 @@ struct ww_rpc_vat {
     uint64_t hash_seed[2];
     struct ww_rpc_vat_host *host;
     uint64_t now_ns;
-    struct ww_list ready;  /* tasks */
-    struct ww_list dirty;  /* connections with output to announce */
-    struct ww_list kicked; /* promises whose queue can move on */
-    struct ww_list doomed; /* caps without references */
+    struct ww_list ready;   /* tasks */
+    struct ww_list dirty;   /* connections with output to announce */
+    struct ww_list kicked;  /* promises whose queue can move on */
+    struct ww_list doomed;  /* caps without references */
+    struct ww_list orphans; /* promises to which only calls that wait for them refer */
     struct ww_list doomed_calls;
     struct ww_list free_calls, free_caps;
     uint32_t free_call_count, free_cap_count;
     struct ww_rpc_exc *exc_memory, *exc_null, *exc_dropped; /* made with the vat: failing needs no memory */
     struct ww_cap *null_cap;
+    uint8_t *read_buffer; /* of ww_rpc_conn_rbuf, made on first use */
 };
 
 enum ww_cap_kind { CAP_SERVER, CAP_IMPORT, CAP_PIPE, CAP_PROMISE, CAP_BROKEN };
@@ -143,6 +152,8 @@ struct ww_cap {
             struct ww_list watches;    /* struct cap_watch of the application and struct promise_export */
             struct ww_rpc_call *owner; /* CAP_MEMO: whose result this is, not counted */
             uint32_t queued;
+            uint32_t inside; /* references held by parameters of calls that wait for this very promise */
+            uint32_t hops;   /* promises that lead here, one by way of the other */
         } promise;
         struct ww_rpc_exc *exc; /* broken */
     };
@@ -158,6 +169,7 @@ struct ww_rpc_waiter {
 struct ww_rpc_pipe {
     struct ww_rpc_pipe *next;
     struct ww_cap *promise; /* counted */
+    bool stale;             /* found no more: the results say it better */
     uint16_t len;
     uint16_t path[];
 };
@@ -170,6 +182,7 @@ struct ww_rpc_ids {
 
 enum ww_rpc_call_state {
     CALL_NEW,       /* the application builds it */
+    CALL_HELD,      /* came while we hold too much for its peer: waits with the connection */
     CALL_QUEUED,    /* in a promise's queue */
     CALL_READY,     /* in the run queue, or behind a streaming call: will be delivered or will fail */
     CALL_RUNNING,   /* a handler has it */
@@ -195,7 +208,10 @@ struct ww_rpc_call {
     bool handle;   /* the application holds the request */
     bool interest; /* somebody, or nobody on purpose, wants the call to go through */
     bool streaming, canceled, cancel_told;
-    bool yourself, taken; /* results stay here; another call of ours took them */
+    bool yourself, taken; /* an answer: results stay here; another call of ours took them */
+    bool no_pipe;         /* nothing will be pipelined on the results */
+    bool only_pipe;       /* there will be no Return */
+    bool tail;            /* a question: its results stay with the peer */
     uint16_t method;
     uint64_t iface;
     struct ww_cap *target;         /* counted while the call is new, ready or running */
@@ -210,8 +226,10 @@ struct ww_rpc_call {
     uint32_t pipe_count;
 
     struct ww_rpc_wait *wait;
-    struct ww_rpc_call *parent; /* counted: what our outcome is for, too */
-    struct ww_rpc_call *child;  /* not counted: whose parent we are */
+    struct ww_rpc_call *parent;  /* counted: what our outcome is for, too */
+    struct ww_rpc_call *child;   /* not counted: whose parent we are */
+    struct ww_rpc_call *tail_of; /* an answer, while the peer may use it: the question, perhaps this very
+                                    call, whose results the peer has; counted among its wires */
     struct ww_rpc_stream_impl *stream;
     uint64_t stream_bytes, stream_sent_ns, stream_delivered, stream_window; /* at the time of sending */
     bool stream_full;
@@ -223,6 +241,8 @@ struct ww_rpc_call {
         uint32_t dependents;      /* calls under way that were sent to its result */
         struct ww_rpc_call *on;   /* counted: whose dependent this one is */
         bool returned, finished;
+        bool high;         /* in the table of those without a Return */
+        bool unfinishable; /* the peer has forgotten it already */
         struct ww_rpc_ids exports;
     } q;
     struct {
@@ -233,8 +253,12 @@ struct ww_rpc_call {
         uint64_t held;  /* of results kept for the peer's Finish, charged */
         struct ww_rpc_ids exports;
     } a;
-    uint32_t disembargo; /* SINK_DISEMBARGO: the id; a.conn says where */
-    ww_err params_err;   /* what reading the parameters found, kept when they are given back */
+    uint32_t disembargo;   /* SINK_DISEMBARGO: the id; a.conn says where */
+    bool lift;             /* SINK_DISEMBARGO: not an echo to send, but an embargo of ours to lift */
+    bool stays;            /* not delivered yet, canceled by a peer that counts on its being delivered */
+    struct ww_cap *inside; /* CALL_QUEUED: the promise that its parameters keep alive, not counted */
+    uint32_t inside_count; /* how many of that promise's references they are */
+    ww_err params_err;     /* what reading the parameters found, kept when they are given back */
 
     /* Last, because a record from the pool keeps their memory. */
     struct ww_msg params, results;
@@ -276,15 +300,23 @@ struct ww_rpc_conn {
     struct ww_rpc_exc *close_exc;
     struct ww_frame_in in;
     uint64_t in_charged;
+    bool in_direct; /* the last ww_rpc_conn_rbuf gave a place inside the message to come */
     struct ww_msg scratch_in, scratch_out;
     struct ww_msg_limits msg_limits;
     struct ww_rpc_slots questions, exports, embargoes;
     struct ww_rpc_idmap answers, imports, by_cap;
+    struct ww_rpc_idmap high; /* questions without a Return */
+    uint32_t high_next;
+    bool high_unknown; /* the peer sent a Return for one: it does not know the hint */
+    bool tail_calls;
     struct ww_rpc_chunk *out_first, *out_last, *out_spare;
     struct ww_list echoes; /* Disembargoes to answer later, by cancel_task.node */
     uint32_t echo_count;
     uint64_t out_bytes, inbound_bytes, held_bytes;
     uint64_t calls_out, calls_in;
+    struct ww_list held;       /* calls, and Disembargoes behind them, that came while we hold too much */
+    uint64_t calls_held_bytes; /* their part of inbound_bytes */
+    struct ww_rpc_task held_task;
     struct ww_rpc_ids broken_exports; /* to be resolved to an exception behind the message that names them */
     struct ww_list free_exports;
 };
@@ -301,9 +333,12 @@ static inline void ww_rpc_enter(struct ww_rpc_vat *vat)
     vat->depth++;
 }
 
-/* Never fails: without memory it is the vat's exception for that. `err` of any kind becomes one of the four
- * of calls. */
+/* exc.c: these never fail: without memory it is the vat's exception for that. `err` of any kind becomes one
+ * of the four of calls. */
 struct ww_rpc_exc *ww_rpc_exc_new(struct ww_rpc_vat *vat, ww_err err, struct ww_bytes text);
+struct ww_rpc_exc *ww_rpc_exc_copy(struct ww_rpc_vat *vat, const struct ww_rpc_exception *exception);
+struct ww_rpc_exc *ww_rpc_exc_read(struct ww_rpc_vat *vat, struct ww_sr sr);
+struct ww_rpc_exc *ww_rpc_exc_read_as(struct ww_rpc_vat *vat, struct ww_sr sr, ww_err err);
 static inline struct ww_rpc_exc *ww_rpc_exc_ref(struct ww_rpc_exc *exc)
 {
     exc->refs++;
@@ -324,10 +359,14 @@ struct ww_rpc_conn *ww_rpc_cap_conn(const struct ww_cap *cap);
 /* Settles `p` on `to` (NULL: null), with an embargo where the order of calls needs one. */
 void ww_rpc_promise_resolve(struct ww_cap *p, struct ww_cap *to);
 void ww_rpc_promise_reject(struct ww_cap *p, struct ww_rpc_exc *exc);
+/* Would it need one? */
+bool ww_rpc_promise_loops(struct ww_cap *p, struct ww_cap *to);
 /* Sets the resolution without looking for an embargo. */
 void ww_rpc_promise_settle(struct ww_cap *p, struct ww_cap *to);
 void ww_rpc_promise_kick(struct ww_cap *p);
 void ww_rpc_promise_flush(struct ww_cap *p);
+/* Nobody can resolve `p` any more, though calls in its queue still refer to it. */
+void ww_rpc_promise_orphaned(struct ww_cap *p);
 void ww_rpc_promise_watch(struct ww_cap *p, struct ww_rpc_waiter *waiter);
 extern const struct ww_cap_ops ww_rpc_cap_ops;
 
@@ -345,6 +384,10 @@ static inline struct ww_rpc_call *ww_rpc_call_ref(struct ww_rpc_call *call)
     return call;
 }
 void ww_rpc_call_unref(struct ww_rpc_call *call);
+/* A queued call leaves its promise's queue. */
+void ww_rpc_call_unqueue(struct ww_rpc_call *call);
+/* Nobody may want the outcome any more. */
+void ww_rpc_call_abandoned(struct ww_rpc_call *call);
 /* Sends `call` on its way to `cap`. */
 void ww_rpc_route(struct ww_rpc_call *call, struct ww_cap *cap);
 /* Takes the reference; the call fails from the run queue. */
@@ -364,6 +407,16 @@ void ww_rpc_results_drop(struct ww_rpc_call *call);
 struct ww_pr ww_rpc_params_reader(struct ww_rpc_call *call);
 struct ww_pr ww_rpc_results_reader(struct ww_rpc_call *call);
 
+/* tail.c: calls whose results stay with the peer, or become another call's */
+/* May the question to `conn` that this record becomes, or that is sent for `answer`, be a tail call? */
+bool ww_rpc_tail_possible(const struct ww_rpc_call *answer, const struct ww_rpc_conn *conn);
+/* The Call went out: says in the Return of `answer` where its results are. */
+void ww_rpc_tail_sent(struct ww_rpc_call *answer, struct ww_rpc_call *question);
+/* The peer has no more use for the answer; `canceled`: nor for the results. */
+void ww_rpc_tail_release(struct ww_rpc_call *answer, bool canceled);
+/* What was pipelined on `call` goes the way of its child. */
+void ww_rpc_pipes_follow(struct ww_rpc_call *call);
+
 /* pipe.c: capabilities in results that are not there yet */
 /* A new reference to the capability at `path`, promise or not. Without memory: WW_ENOMEM; too many:
  * WW_ELIMIT. */
@@ -371,6 +424,10 @@ WW_MUST_USE ww_err ww_rpc_call_pipe(
     struct ww_rpc_call *call, const uint16_t *path, size_t len, struct ww_cap **ret_cap);
 /* The call became a question: its pipelined calls can follow. */
 void ww_rpc_pipes_sent(struct ww_rpc_call *call);
+/* Before the Return of an answer is written: a result that calls were pipelined on, and that has to wait for
+ * them, is described as the promise that waits. */
+void ww_rpc_pipes_embargo(struct ww_rpc_call *call);
+void ww_rpc_pipes_substitute(struct ww_rpc_call *call);
 /* The call is done: its promises are settled. */
 void ww_rpc_pipes_done(struct ww_rpc_call *call);
 bool ww_rpc_pipes_live(const struct ww_rpc_call *call);
@@ -416,8 +473,16 @@ void ww_rpc_import_destroy(struct ww_cap *cap);
 WW_MUST_USE ww_err ww_rpc_embargo_add(
     struct ww_rpc_conn *conn, struct ww_cap *promise, struct ww_cap *target, uint32_t *ret_id);
 
+/* held.c */
+/* Must what comes now wait? */
+bool ww_rpc_held_wanted(const struct ww_rpc_conn *conn);
+void ww_rpc_held_add(struct ww_rpc_conn *conn, struct ww_rpc_call *call, struct ww_cap *target);
+void ww_rpc_held_remove(struct ww_rpc_call *call);
+/* Something was given back: what waits may be able to go on. */
+void ww_rpc_held_check(struct ww_rpc_conn *conn);
+void ww_rpc_held_drop(struct ww_rpc_conn *conn);
+
 /* question.c */
-struct ww_rpc_exc *ww_rpc_exc_read(struct ww_rpc_vat *vat, struct ww_sr sr);
 void ww_rpc_question_send(struct ww_rpc_call *call, struct ww_cap *raw);
 /* The call no longer depends on the one to whose result it was sent. */
 void ww_rpc_question_settled(struct ww_rpc_call *call);
@@ -425,12 +490,17 @@ void ww_rpc_question_settled(struct ww_rpc_call *call);
 void ww_rpc_question_check(struct ww_rpc_call *call);
 /* answer.c */
 void ww_rpc_answer_return(struct ww_rpc_call *call);
+struct ww_sb ww_rpc_return_begin(struct ww_rpc_call *call, struct ww_rpc_conn *conn, uint16_t tag);
 void ww_rpc_answer_remove(struct ww_rpc_call *call);
 void ww_rpc_answer_uncharge(struct ww_rpc_call *call);
+/* The peer will not ask for the results again: they are given back before its Finish. */
+void ww_rpc_answer_forget(struct ww_rpc_call *call);
 /* All that the answer was charged with. */
 void ww_rpc_answer_settle(struct ww_rpc_call *call);
 
 /* embargo.c */
+/* A Disembargo that waited with the connection takes effect. */
+void ww_rpc_disembargo_go(struct ww_rpc_call *call);
 /* The first half of an embargo on `p`, whose calls went over `conn`: returns the promise to lead `p` to. */
 struct ww_cap *ww_rpc_embargo_begin(struct ww_rpc_conn *conn, struct ww_cap *p, struct ww_cap *to);
 /* Answers a senderLoopback for `target`, now or when `target` has sent on what waits in it. WW_EPROTO: it
@@ -441,8 +511,11 @@ WW_MUST_USE ww_err ww_rpc_disembargo_target(
 void ww_rpc_disembargo_arrived(struct ww_rpc_call *echo, struct ww_cap *cap);
 void ww_rpc_disembargo_free(struct ww_rpc_call *echo);
 
-/* recv_*.c: one function a message; an error closes the connection with an Abort */
-WW_MUST_USE ww_err ww_rpc_recv_frame(struct ww_rpc_conn *conn, struct ww_bytes frame);
+/* in.c */
+/* Opens a message that came, for somebody who may keep it. */
+WW_MUST_USE ww_err ww_rpc_msg_keep(struct ww_rpc_conn *conn, struct ww_msg *m, struct ww_bytes frame);
+/* One function a message; an error closes the connection with an Abort. */
+WW_MUST_USE ww_err ww_rpc_recv_abort(struct ww_rpc_conn *conn, struct ww_sr body);
 WW_MUST_USE ww_err ww_rpc_recv_bootstrap(struct ww_rpc_conn *conn, struct ww_sr msg);
 WW_MUST_USE ww_err ww_rpc_recv_call(struct ww_rpc_conn *conn, struct ww_sr msg, struct ww_bytes frame);
 WW_MUST_USE ww_err ww_rpc_recv_return(struct ww_rpc_conn *conn, struct ww_sr msg, struct ww_bytes frame);

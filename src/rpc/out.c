@@ -120,13 +120,6 @@ void ww_rpc_out_end(struct ww_rpc_conn *conn)
         ww_rpc_conn_fail(conn, err, "no room for outgoing messages", true);
 }
 
-void ww_rpc_out_exception(struct ww_pb at, const struct ww_rpc_exc *exc)
-{
-    struct ww_sb sb = ww_pb_init_struct(at, 1, 2);
-    ww_sb_set_u16(sb, 2, (uint16_t)ww_err_kind(exc->err));
-    ww_pb_set_text(ww_sb_ptr(sb, 0), ww_bytes_str(exc->text));
-}
-
 size_t ww_rpc_conn_pull(struct ww_rpc_conn *conn, struct ww_bytes *ret_views, size_t max)
 {
     size_t n = 0;
@@ -168,6 +161,7 @@ void ww_rpc_conn_pulled(struct ww_rpc_conn *conn, size_t n)
     }
     if (conn->out_bytes == 0)
         conn->announced = false;
+    ww_rpc_held_check(conn);
 }
 
 size_t ww_rpc_conn_pending(const struct ww_rpc_conn *conn)

@@ -5,7 +5,7 @@
 static struct ww_rpc_pipe *pipe_find(struct ww_rpc_call *call, const uint16_t *path, size_t len)
 {
     for (struct ww_rpc_pipe *at = call->pipes; at; at = at->next) {
-        if (at->len == len && (len == 0 || memcmp(at->path, path, len * sizeof *path) == 0))
+        if (!at->stale && at->len == len && (len == 0 || memcmp(at->path, path, len * sizeof *path) == 0))
             return at;
     }
     return NULL;
@@ -54,6 +54,14 @@ static struct ww_cap *outcome_cap(struct ww_rpc_call *call, const uint16_t *path
     return ww_cap_ref(cap ? cap : vat->null_cap);
 }
 
+static void pipe_free(struct ww_rpc_pipe *pipe)
+{
+    pipe->promise->flags &= (uint8_t)~CAP_MEMO;
+    pipe->promise->promise.owner = NULL;
+    ww_cap_unref(pipe->promise);
+    ww_free(pipe);
+}
+
 static ww_err pipe_add(
     struct ww_rpc_call *call, const uint16_t *path, size_t len, struct ww_rpc_pipe **ret_pipe)
 {
@@ -69,6 +77,7 @@ static ww_err pipe_add(
     }
     pipe->promise->flags |= CAP_MEMO;
     pipe->promise->promise.owner = call;
+    pipe->stale = false;
     pipe->len = (uint16_t)len;
     if (len)
         memcpy(pipe->path, path, len * sizeof *path);
@@ -79,10 +88,33 @@ static ww_err pipe_add(
     return 0;
 }
 
+/* Not an order of its own: the promise of the other's result stands for the call's. It has one all the same,
+ * because its users keep the call from being cancelled. */
+static ww_err pipe_follow(struct ww_rpc_call *call, struct ww_rpc_call *other, const uint16_t *path,
+    size_t len, struct ww_cap **ret_cap)
+{
+    struct ww_cap *to;
+    struct ww_rpc_pipe *pipe;
+    WW_TRY(ww_rpc_call_pipe(other, path, len, &to));
+    ww_err err = pipe_add(call, path, len, &pipe);
+    if (err == 0) {
+        ww_rpc_promise_settle(pipe->promise, to);
+        *ret_cap = ww_cap_ref(pipe->promise);
+    }
+    ww_cap_unref(to);
+    return err;
+}
+
 ww_err ww_rpc_call_pipe(struct ww_rpc_call *call, const uint16_t *path, size_t len, struct ww_cap **ret_cap)
 {
     struct ww_rpc_pipe *pipe = pipe_find(call, path, len);
-    if (!pipe && call->state == CALL_DONE) {
+    struct ww_rpc_call *other = call->tail_of ? call->tail_of
+        : call->state == CALL_FORWARDED       ? call->child
+                                              : NULL;
+    if (!pipe && other && other != call)
+        return pipe_follow(call, other, path, len, ret_cap);
+    bool wired = call->state == CALL_SENT || (call->tail && call->q.conn && !call->exc);
+    if (!pipe && call->state == CALL_DONE && !wired) {
         struct ww_cap *cap = outcome_cap(call, path, len);
         if (!cap)
             return WW_ENOMEM;
@@ -91,7 +123,7 @@ ww_err ww_rpc_call_pipe(struct ww_rpc_call *call, const uint16_t *path, size_t l
     }
     if (!pipe) {
         WW_TRY(pipe_add(call, path, len, &pipe));
-        if (call->state == CALL_SENT) {
+        if (wired && !call->no_pipe) {
             pipe->promise->promise.via = wire_new(call, pipe);
             if (!pipe->promise->promise.via)
                 return WW_ENOMEM; /* it is settled with the outcome all the same */
@@ -103,6 +135,8 @@ ww_err ww_rpc_call_pipe(struct ww_rpc_call *call, const uint16_t *path, size_t l
 
 void ww_rpc_pipes_sent(struct ww_rpc_call *call)
 {
+    if (call->no_pipe)
+        return; /* as the peer was told */
     for (struct ww_rpc_pipe *at = call->pipes; at; at = at->next) {
         if (at->promise->promise.to || at->promise->promise.via)
             continue;
@@ -112,8 +146,55 @@ void ww_rpc_pipes_sent(struct ww_rpc_call *call)
     }
 }
 
+/* The pipe at a capability pointer of the results that were written last: an index into their table, or
+ * UINT32_MAX. */
+static uint32_t result_index(struct ww_rpc_call *call, const struct ww_rpc_pipe *pipe)
+{
+    struct ww_pr at = ww_pb_reader(call->results_b);
+    for (size_t i = 0; i < pipe->len; i++)
+        at = ww_sr_ptr(ww_pr_struct(at), pipe->path[i]);
+    return ww_pr_kind(at) == WW_PTR_CAP ? ww_load32_(at.at + 4) : UINT32_MAX;
+}
+
+void ww_rpc_pipes_embargo(struct ww_rpc_call *call)
+{
+    for (struct ww_rpc_pipe *at = call->pipes; at; at = at->next) {
+        struct ww_cap *cap;
+        if (!at->promise->promise.to && outcome_at(call, at->path, at->len, &cap) == 0 && cap &&
+            ww_rpc_promise_loops(at->promise, cap))
+            ww_rpc_promise_resolve(at->promise, cap);
+    }
+}
+
+void ww_rpc_pipes_substitute(struct ww_rpc_call *call)
+{
+    struct ww_msg *m = &call->results;
+    for (struct ww_rpc_pipe *at = m->cap_count ? call->pipes : NULL; at; at = at->next) {
+        struct ww_cap *inner = ww_rpc_cap_inner(at->promise);
+        if (inner == at->promise || !inner || inner->kind != CAP_PROMISE || inner->promise.via)
+            continue;
+        uint32_t index = result_index(call, at);
+        if (index >= m->cap_count || !m->caps[index] || ww_rpc_cap_inner(m->caps[index]) == inner)
+            continue;
+        ww_cap_unref(m->caps[index]);
+        m->caps[index] = ww_cap_ref(inner);
+    }
+}
+
+/* What an answer's Return described is what its results are from then on, also where they were known before.
+ */
+static void pipes_forget_early(struct ww_rpc_call *call)
+{
+    for (struct ww_rpc_pipe *at = call->pipes; at; at = at->next)
+        at->stale |= at->promise->promise.to != NULL;
+}
+
 void ww_rpc_pipes_done(struct ww_rpc_call *call)
 {
+    if (!call->exc && ww_rpc_call_outcome(call)->tail)
+        return; /* the peer has them: calls go on over the wire */
+    if (call->sink == SINK_ANSWER && call->a.conn)
+        pipes_forget_early(call);
     for (struct ww_rpc_pipe *at = call->pipes; at; at = at->next) {
         if (at->promise->promise.to)
             continue;
@@ -138,10 +219,7 @@ void ww_rpc_pipes_free(struct ww_rpc_call *call)
     while (call->pipes) {
         struct ww_rpc_pipe *pipe = call->pipes;
         call->pipes = pipe->next;
-        pipe->promise->flags &= (uint8_t)~CAP_MEMO;
-        pipe->promise->promise.owner = NULL;
-        ww_cap_unref(pipe->promise);
-        ww_free(pipe);
+        pipe_free(pipe);
     }
     call->pipe_count = 0;
 }

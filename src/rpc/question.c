@@ -24,6 +24,10 @@ static ww_err transmit(struct ww_rpc_call *call, struct ww_rpc_conn *conn, struc
     if (!call->params_built)
         WW_TRY(foreign_params(call, m, &header));
     ww_sb_set_u32(header, 0, call->q.id);
+    if (call->tail)
+        ww_sb_set_u16(header, 3, WW_RPC_RESULTS_YOURSELF);
+    ww_sb_set_bool(header, 129, call->no_pipe);
+    ww_sb_set_bool(header, 130, call->q.high);
     ww_rpc_target_write(ww_pb_init_struct(ww_sb_ptr(header, 0), 1, 1), raw);
     struct ww_rpc_ids *ids = &call->q.exports;
     if (m->cap_count)
@@ -43,9 +47,30 @@ static ww_err transmit(struct ww_rpc_call *call, struct ww_rpc_conn *conn, struc
     return err;
 }
 
+/* A slot, or for a call without a Return a high id: the peer may have more than one use for those in a row.
+ */
+static ww_err question_new(struct ww_rpc_call *call, struct ww_rpc_conn *conn)
+{
+    call->q.high = call->only_pipe && !call->tail && !conn->high_unknown;
+    if (!call->q.high) {
+        WW_TRY(ww_rpc_slots_add(&conn->questions, call, &call->q.id));
+    } else {
+        do
+            call->q.id = WW_RPC_HIGH_ID | (conn->high_next++ & (WW_RPC_HIGH_ID - 1));
+        while (ww_rpc_idmap_get(&conn->high, call->q.id));
+        WW_TRY(ww_rpc_idmap_put(&conn->high, call->q.id, call));
+    }
+    call->q.conn = conn;
+    (void)ww_rpc_call_ref(call);
+    return 0;
+}
+
 static void question_free(struct ww_rpc_call *call)
 {
-    ww_rpc_slots_remove(&call->q.conn->questions, call->q.id);
+    if (call->q.high)
+        ww_rpc_idmap_remove(&call->q.conn->high, call->q.id);
+    else
+        ww_rpc_slots_remove(&call->q.conn->questions, call->q.id);
     call->q.conn = NULL;
     ww_rpc_ids_free(&call->q.exports);
     ww_rpc_call_unref(call);
@@ -63,19 +88,23 @@ void ww_rpc_question_send(struct ww_rpc_call *call, struct ww_cap *raw)
         return;
     }
     const struct ww_rpc_limits *limits = &conn->vat->limits;
-    if (conn->out_bytes > limits->outbound_bytes || conn->questions.live >= limits->questions) {
+    if (conn->out_bytes > limits->outbound_bytes ||
+        conn->questions.live + conn->high.live >= limits->questions) {
         fail(call, WW_EOVERLOADED, "too many calls in progress on this connection");
         return;
     }
-    ww_err err = ww_rpc_slots_add(&conn->questions, call, &call->q.id);
+    struct ww_rpc_call *answer = call;
+    while (answer->parent)
+        answer = answer->parent;
+    call->tail = ww_rpc_tail_possible(answer, conn);
+    ww_err err = question_new(call, conn);
     if (err < 0) {
         fail(call, err, "out of memory");
         return;
     }
-    call->q.conn = conn;
-    (void)ww_rpc_call_ref(call);
     err = transmit(call, conn, raw);
     if (err < 0) {
+        call->tail = false;
         question_free(call);
         fail(call, err, err == WW_ELIMIT ? "the call is over a size limit" : "the call could not be sent");
         return;
@@ -91,6 +120,8 @@ void ww_rpc_question_send(struct ww_rpc_call *call, struct ww_cap *raw)
     ww_rpc_call_drop_params(call);
     ww_rpc_caps_written(conn);
     ww_rpc_pipes_sent(call);
+    if (call->tail && conn->open)
+        ww_rpc_tail_sent(answer, call);
 }
 
 void ww_rpc_question_settled(struct ww_rpc_call *call)
@@ -124,14 +155,19 @@ void ww_rpc_question_check(struct ww_rpc_call *call)
         if (!finish_due(call))
             return;
         call->q.finished = true;
-        uint64_t keep_caps = call->q.returned ? UINT64_C(1) << 32 : 0;
+        call->q.returned |= call->q.high; /* nothing more will come */
+        uint64_t keep_caps = call->q.returned && !call->q.high ? UINT64_C(1) << 32 : 0;
         uint64_t cancel_early = UINT64_C(1) << 33; /* we send it only when no other call needs this one */
-        ww_err err = ww_rpc_out_small(conn, WW_RPC_FINISH, call->q.id | keep_caps | cancel_early);
+        ww_err err = 0;
+        if (!call->q.unfinishable)
+            err = ww_rpc_out_small(conn, WW_RPC_FINISH, call->q.id | keep_caps | cancel_early);
         if (err < 0) {
             ww_rpc_conn_fail(conn, err, "no room for outgoing messages", true);
             return;
         }
-        if (!call->q.returned && call->state == CALL_SENT) {
+        if ((!call->q.returned || call->q.high) && call->state == CALL_SENT) {
+            if (call->q.high)
+                question_free(call);
             ww_rpc_call_fail_now(
                 call, ww_rpc_exc_new(call->vat, WW_ECANCELED, WW_BYTES_LIT("call was canceled")));
             return;
@@ -141,11 +177,18 @@ void ww_rpc_question_check(struct ww_rpc_call *call)
         question_free(call);
 }
 
-struct ww_rpc_exc *ww_rpc_exc_read(struct ww_rpc_vat *vat, struct ww_sr sr)
+/* Nobody said that the results of these matter: a Return means only that the peer does not know the hint. */
+static ww_err high_returned(struct ww_rpc_conn *conn, uint32_t id, struct ww_sr ret)
 {
-    static const ww_err errs[] = {WW_EFAILED, WW_EOVERLOADED, WW_EDISCONNECTED, WW_EUNIMPLEMENTED};
-    uint16_t type = ww_sr_u16(sr, 2);
-    return ww_rpc_exc_new(vat, type < 4 ? errs[type] : WW_EFAILED, ww_pr_text(ww_sr_ptr(sr, 0)));
+    struct ww_rpc_call *call = ww_rpc_idmap_get(&conn->high, id);
+    conn->high_unknown = true;
+    if (!call)
+        return 0;
+    if (!ww_sr_bool(ret, 32))
+        ww_rpc_exports_release(conn, &call->q.exports);
+    if (ww_sr_bool(ret, 33))
+        call->q.unfinishable = true;
+    return 0;
 }
 
 /* What is only looked at while the outcome is passed on is read where it is; what somebody may keep is
@@ -156,7 +199,7 @@ static ww_err results_read(
     struct ww_msg *m = &conn->scratch_in;
     if (call->sink != SINK_ANSWER) {
         m = &call->results;
-        WW_TRY(ww_msg_open_copy(m, frame, &conn->msg_limits));
+        WW_TRY(ww_rpc_msg_keep(conn, m, frame));
         ret = ww_pr_struct(ww_sr_ptr(ww_pr_struct(ww_msg_root(m)), 0));
     }
     struct ww_sr payload = ww_pr_struct(ww_sr_ptr(ret, 0));
@@ -199,10 +242,15 @@ static ww_err return_read(
     case WW_RPC_RETURN_CANCELED:
         call->exc = ww_rpc_exc_new(conn->vat, WW_ECANCELED, WW_BYTES_LIT("the callee canceled the call"));
         break;
+    case WW_RPC_RETURN_ELSEWHERE:
+        if (call->tail)
+            break;
+        call->exc = ww_rpc_exc_new(conn->vat, WW_EUNIMPLEMENTED, WW_BYTES_LIT("the results went elsewhere"));
+        break;
     case WW_RPC_RETURN_TAKE:
         return take_from(conn, call, ww_sr_u32(ret, 2));
     default:
-        call->exc = ww_rpc_exc_new(conn->vat, WW_EUNIMPLEMENTED, WW_BYTES_LIT("the results went elsewhere"));
+        call->exc = ww_rpc_exc_new(conn->vat, WW_EUNIMPLEMENTED, WW_BYTES_LIT("an unknown kind of Return"));
         break;
     }
     ww_rpc_call_complete(call);
@@ -211,7 +259,10 @@ static ww_err return_read(
 
 ww_err ww_rpc_recv_return(struct ww_rpc_conn *conn, struct ww_sr ret, struct ww_bytes frame)
 {
-    struct ww_rpc_call *call = ww_rpc_slots_get(&conn->questions, ww_sr_u32(ret, 0));
+    uint32_t id = ww_sr_u32(ret, 0);
+    if (id >= WW_RPC_HIGH_ID)
+        return high_returned(conn, id, ret);
+    struct ww_rpc_call *call = ww_rpc_slots_get(&conn->questions, id);
     if (!call || call->q.returned)
         return WW_EPROTO;
     call->q.returned = true;
@@ -237,7 +288,11 @@ ww_err ww_rpc_recv_return(struct ww_rpc_conn *conn, struct ww_sr ret, struct ww_
 /* The peer does not know a message that we sent: our call failed, without an answer to finish. */
 static ww_err question_refused(struct ww_rpc_conn *conn, uint32_t id)
 {
-    struct ww_rpc_call *call = ww_rpc_slots_get(&conn->questions, id);
+    bool high = id >= WW_RPC_HIGH_ID;
+    struct ww_rpc_call *call =
+        high ? ww_rpc_idmap_get(&conn->high, id) : ww_rpc_slots_get(&conn->questions, id);
+    if (!call && high)
+        return 0; /* finished meanwhile */
     if (!call || call->q.returned)
         return WW_EPROTO;
     (void)ww_rpc_call_ref(call);

@@ -49,6 +49,29 @@ void ww_rpc_request_send(struct ww_rpc_request *request, struct ww_rpc_wait *wai
     ww_rpc_leave(vat);
 }
 
+void ww_rpc_request_no_pipeline(struct ww_rpc_request *request)
+{
+    WW_ASSERT(request->call.state == CALL_NEW);
+    request->call.no_pipe = true;
+}
+
+bool ww_rpc_call_no_pipeline(const struct ww_rpc_call *call)
+{
+    return call->no_pipe;
+}
+
+void ww_rpc_request_send_for_pipeline(struct ww_rpc_request *request)
+{
+    struct ww_rpc_call *call = &request->call;
+    struct ww_rpc_vat *vat = call->vat;
+    ww_rpc_enter(vat);
+    call->sink = SINK_NONE;
+    call->only_pipe = true;
+    call->no_pipe = false;
+    send_new(call);
+    ww_rpc_leave(vat);
+}
+
 void ww_rpc_request_send_take(struct ww_rpc_request *request)
 {
     struct ww_rpc_call *call = &request->call;
@@ -99,7 +122,7 @@ ww_err ww_rpc_request_pipeline(
 ww_err ww_rpc_request_status(const struct ww_rpc_request *request)
 {
     const struct ww_rpc_call *call = &request->call;
-    if (call->state != CALL_DONE)
+    if (call->state != CALL_DONE || call->only_pipe)
         return WW_EAGAIN;
     if (call->exc)
         return call->exc->err;
@@ -192,6 +215,17 @@ void ww_rpc_call_fail(struct ww_rpc_call *call, ww_err err, const char *fmt, ...
     ww_rpc_leave(vat);
 }
 
+void ww_rpc_call_fail_with(struct ww_rpc_call *call, const struct ww_rpc_exception *exception)
+{
+    WW_ASSERT(call->state == CALL_RUNNING);
+    struct ww_rpc_vat *vat = call->vat;
+    ww_rpc_enter(vat);
+    struct ww_rpc_exc *exc = ww_rpc_exc_copy(vat, exception); /* it may lie in the parameters */
+    ww_rpc_call_release_params(call);
+    ww_rpc_call_fail_now(call, exc);
+    ww_rpc_leave(vat);
+}
+
 void ww_rpc_call_forward_take(struct ww_rpc_call *call, struct ww_rpc_request *request)
 {
     WW_ASSERT(call->state == CALL_RUNNING && request->call.state == CALL_NEW);
@@ -201,9 +235,12 @@ void ww_rpc_call_forward_take(struct ww_rpc_call *call, struct ww_rpc_request *r
     child->handle = false;
     child->sink = SINK_NONE;
     child->parent = ww_rpc_call_ref(call);
+    child->no_pipe |= call->no_pipe;
     call->child = child;
     call->state = CALL_FORWARDED;
     send_new(child);
+    if (call->state == CALL_FORWARDED && call->child == child)
+        ww_rpc_pipes_follow(call);
     ww_rpc_call_unref(child);
     if (call->state == CALL_FORWARDED) {
         ww_rpc_call_drop_params(call);

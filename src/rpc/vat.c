@@ -21,6 +21,7 @@ static void limits_fill(struct ww_rpc_limits *l)
     l->imports = (uint32_t)or_default(l->imports, 1u << 20);
     l->embargoes = (uint32_t)or_default(l->embargoes, 65536);
     l->queued_calls = (uint32_t)or_default(l->queued_calls, 65536);
+    l->resolve_hops = (uint32_t)or_default(l->resolve_hops, 64);
     if (l->depth > 255)
         l->depth = 255;
     if (l->transform_ops > 256)
@@ -58,6 +59,7 @@ ww_err ww_rpc_vat_new(const struct ww_rpc_vat_config *config, struct ww_rpc_vat 
     ww_list_init(&vat->dirty);
     ww_list_init(&vat->kicked);
     ww_list_init(&vat->doomed);
+    ww_list_init(&vat->orphans);
     ww_list_init(&vat->doomed_calls);
     ww_list_init(&vat->free_calls);
     ww_list_init(&vat->free_caps);
@@ -125,6 +127,7 @@ void ww_rpc_vat_unref(struct ww_rpc_vat *vat)
     if (--vat->refs > 0)
         return;
     pools_free(vat);
+    ww_free(vat->read_buffer);
     ww_rpc_exc_unref(vat->exc_null);
     ww_rpc_exc_unref(vat->exc_dropped);
     ww_rpc_exc_unref(vat->exc_memory);
@@ -152,6 +155,8 @@ static void doomed_empty(struct ww_rpc_vat *vat)
     for (;;) {
         if ((node = ww_list_pop_front(&vat->kicked)))
             ww_rpc_promise_flush(WW_LIST_ENTRY(node, struct ww_cap, node));
+        else if ((node = ww_list_pop_front(&vat->orphans)))
+            ww_rpc_promise_orphaned(WW_LIST_ENTRY(node, struct ww_cap, node));
         else if ((node = ww_list_pop_front(&vat->doomed)))
             ww_rpc_cap_destroy(WW_LIST_ENTRY(node, struct ww_cap, node));
         else if ((node = ww_list_pop_front(&vat->doomed_calls)))
@@ -204,39 +209,4 @@ bool ww_rpc_vat_run(struct ww_rpc_vat *vat, uint64_t now_ns, uint32_t max_events
     bool more = !ww_list_empty(&vat->ready);
     ww_rpc_vat_unref(vat);
     return more;
-}
-
-static ww_err err_of_call(ww_err err)
-{
-    switch (ww_err_kind(err)) {
-    case WW_KIND_OVERLOADED:
-        return WW_EOVERLOADED;
-    case WW_KIND_DISCONNECTED:
-        return WW_EDISCONNECTED;
-    case WW_KIND_UNIMPLEMENTED:
-        return WW_EUNIMPLEMENTED;
-    case WW_KIND_FAILED:
-        break;
-    }
-    return WW_EFAILED;
-}
-
-struct ww_rpc_exc *ww_rpc_exc_new(struct ww_rpc_vat *vat, ww_err err, struct ww_bytes text)
-{
-    size_t len = text.len < WW_RPC_REASON_MAX ? text.len : WW_RPC_REASON_MAX;
-    struct ww_rpc_exc *exc = ww_alloc(sizeof *exc + len + 1);
-    if (!exc)
-        return vat->exc_memory ? ww_rpc_exc_ref(vat->exc_memory) : NULL;
-    exc->refs = 1;
-    exc->err = err_of_call(err);
-    if (len)
-        memcpy(exc->text, text.ptr, len);
-    exc->text[len] = 0;
-    return exc;
-}
-
-void ww_rpc_exc_unref(struct ww_rpc_exc *exc)
-{
-    if (exc && --exc->refs == 0)
-        ww_free(exc);
 }

@@ -54,6 +54,7 @@ static void echo(void **state)
 
 static void done(struct ww_rpc_request *r)
 {
+    pair_settle(&p); /* what is freed before it was delivered never is */
     ww_rpc_request_free(r);
     pair_settle(&p);
 }

@@ -106,22 +106,140 @@ static void budget_of_exports(void **state)
     raw_finish(&r, 1, true);
 }
 
-static void inbound_bytes(void **state)
+/* Over the soft limit calls wait, in order, while everything else goes on. */
+static void inbound_soft(void **state)
+{
+    WW_UNUSED(state);
+    have_object();
+    r.s.vat->limits.inbound_bytes = 200;
+    raw_call(&r, 1, IMPORTED(0), M_LATER, 0, NO_DESC);
+    raw_call(&r, 2, PROMISED(1, 0), M_ECHO, 0, NO_DESC); /* waits for the first, and is too much with it */
+    assert_true(ww_rpc_conn_want_read(r.s.conn));
+    raw_call(&r, 3, IMPORTED(0), M_ECHO, 3, NO_DESC);
+    raw_silent(&r);
+    assert_int_equal(r.object->seen_count, 0);
+    raw_call(&r, 4, IMPORTED(0), M_ECHO, 4, NO_DESC);
+    raw_finish(&r, 3, true); /* leaves the queue */
+    assert_int_equal(ww_sr_u16(raw_next(&r, WW_RPC_RETURN), 3), WW_RPC_RETURN_CANCELED);
+    raw_bootstrap(&r, 5); /* is no call: answered */
+    expect_results(&r, 5, 0);
+    raw_finish(&r, 5, true);
+    raw_call(&r, 6, IMPORTED(0), M_ECHO, 6, NO_DESC);
+    raw_silent(&r);
+    assert_int_equal(r.object->seen_count, 0);
+    object_go(r.object);
+    expect_results(&r, 1, 1);
+    expect_exception(&r, 2, WW_KIND_FAILED);
+    expect_results(&r, 4, 4);
+    expect_results(&r, 6, 6);
+    assert_int_equal(r.object->seen[0], 4);
+    raw_finish(&r, 2, true);
+    raw_call(&r, 7, IMPORTED(0), M_ECHO, 7, NO_DESC);
+    expect_results(&r, 7, 7);
+    assert_int_equal(r.s.conn->calls_held_bytes, 0);
+}
+
+static void inbound_hard(void **state)
+{
+    WW_UNUSED(state);
+    have_object();
+    r.s.vat->limits.inbound_bytes = 200;
+    uint32_t id = 1;
+    raw_call(&r, id++, IMPORTED(0), M_LATER, 0, NO_DESC);
+    objects_obey_cancel = true;
+    while (r.s.conn->inbound_bytes <= 400) {
+        assert_true(ww_rpc_conn_want_read(r.s.conn));
+        raw_call(&r, id++, PROMISED(1, 0), M_ECHO, 0, NO_DESC);
+    }
+    assert_false(ww_rpc_conn_want_read(r.s.conn)); /* nothing of ours is under way: it is safe to wait */
+    raw_call(&r, id++, IMPORTED(0), M_ECHO, 0, NO_DESC); /* had been read already */
+    assert_true(ww_rpc_conn_is_open(r.s.conn));
+    while (ww_rpc_conn_is_open(r.s.conn) && id < 20)
+        raw_call(&r, id++, IMPORTED(0), M_ECHO, 0, NO_DESC); /* reads on and on */
+    raw_aborted(&r, WW_ELIMIT);
+    assert_int_equal(r.object->seen_count, 0);
+}
+
+/* With a question of ours out, nobody can stop reading: its Return would not come either. */
+static void inbound_hard_with_question(void **state)
 {
     WW_UNUSED(state);
     have_object();
     r.s.vat->limits.inbound_bytes = 200;
     objects_obey_cancel = true;
+    raw_call(&r, 1, IMPORTED(0), M_KEEP, 0, (struct desc){WW_RPC_DESC_SENDER_HOSTED, 4});
+    expect_results(&r, 1, 0);
+    struct outcome o;
+    outcome_init(&o, NULL);
+    struct ww_rpc_request *q = call_send(r.object->kept, M_ECHO, 1, NULL, &o);
+    uint32_t qid, id = 2;
+    expect_call(&r, IMPORTED(4), M_ECHO, 1, &qid);
+    raw_call(&r, id++, IMPORTED(0), M_LATER, 0, NO_DESC);
+    while (r.s.conn->inbound_bytes <= 400)
+        raw_call(&r, id++, PROMISED(2, 0), M_ECHO, 0, NO_DESC);
     assert_true(ww_rpc_conn_want_read(r.s.conn));
-    raw_call(&r, 1, IMPORTED(0), M_LATER, 0, NO_DESC);
-    struct ww_rpc_call *first = r.object->later;
-    raw_call(&r, 2, PROMISED(1, 0), M_ECHO, 0, NO_DESC);
-    raw_silent(&r);
+    raw_return(&r, qid, 1, NO_DESC);
+    assert_int_equal(o.status, 0); /* Returns pass the calls that wait */
+    expect_finish(&r, qid, false);
     assert_false(ww_rpc_conn_want_read(r.s.conn));
-    raw_call(&r, 3, PROMISED(1, 0), M_ECHO, 0, NO_DESC);
-    raw_call(&r, 4, PROMISED(1, 0), M_ECHO, 0, NO_DESC);
-    WW_UNUSED(first);
+    ww_rpc_request_free(q);
+    outcome_init(&o, NULL);
+    q = call_send(r.object->kept, M_ECHO, 1, NULL, &o);
+    expect_call(&r, IMPORTED(4), M_ECHO, 1, &qid);
+    raw_call(&r, id++, IMPORTED(0), M_ECHO, 0, NO_DESC);
     raw_aborted(&r, WW_ELIMIT);
+    assert_int_equal(o.status, WW_EDISCONNECTED);
+    ww_rpc_request_free(q);
+}
+
+/* A peer that does not read its Returns gets no more of them. */
+static void outbound_holds_calls(void **state)
+{
+    WW_UNUSED(state);
+    have_object();
+    r.s.vat->limits.outbound_bytes = 300;
+    for (uint32_t i = 1; i <= 8; i++)
+        raw_call(&r, i, IMPORTED(0), M_ECHO, i, NO_DESC);
+    size_t before = r.object->seen_count;
+    assert_true(before > 2 && before < 8);
+    for (uint32_t i = 1; i <= 8; i++)
+        expect_results(&r, i, i); /* it reads */
+    assert_int_equal(r.object->seen_count, 8);
+}
+
+/* Whatever the order of calls depends on waits with them. */
+static void held_disembargo(void **state)
+{
+    WW_UNUSED(state);
+    have_object();
+    raw_call(&r, 1, IMPORTED(0), M_KEEP, 0, (struct desc){WW_RPC_DESC_SENDER_PROMISE, 4});
+    expect_results(&r, 1, 0);
+    struct ww_cap *promise = r.object->kept;
+    r.object->kept = NULL;
+    struct ww_rpc_request *q = call_send(promise, M_ECHO, 1, NULL, NULL), *q2;
+    uint32_t qid, embargo;
+    expect_call(&r, IMPORTED(4), M_ECHO, 1, &qid);
+    raw_resolve(&r, 4, (struct desc){WW_RPC_DESC_RECEIVER_HOSTED, 0});
+    expect_disembargo(&r, IMPORTED(4), 0, &embargo);
+    expect_release(&r, 4, 1);
+    q2 = call_send(promise, M_ECHO, 2, NULL, NULL);
+    r.s.vat->limits.inbound_bytes = 200;
+    raw_call(&r, 2, IMPORTED(0), M_LATER, 0, NO_DESC);
+    raw_call(&r, 3, PROMISED(2, 0), M_ECHO, 0, NO_DESC);
+    raw_call(&r, 4, IMPORTED(0), M_ECHO, 1, NO_DESC); /* the first call, reflected: held */
+    raw_disembargo(&r, IMPORTED(0), 1, embargo);
+    raw_silent(&r);
+    assert_int_equal(r.object->seen_count, 0); /* so the second may not go either */
+    object_go(r.object);
+    while (ww_rpc_vat_run(r.s.vat, 1, 0))
+        ;
+    assert_int_equal(r.object->seen_count, 2);
+    assert_int_equal(r.object->seen[0], 1);
+    assert_int_equal(r.object->seen[1], 2);
+    ww_rpc_conn_lost(r.s.conn, WW_ECLOSED);
+    ww_rpc_request_free(q);
+    ww_rpc_request_free(q2);
+    ww_cap_unref(promise);
 }
 
 static void message_size(void **state)
@@ -417,7 +535,8 @@ int main(void)
 #define R(name) cmocka_unit_test_setup_teardown(name, raw_up, raw_down)
 #define P(name) cmocka_unit_test_setup_teardown(name, pair_up, pair_down)
     const struct CMUnitTest tests[] = {R(too_many_answers), R(too_many_imports), R(budget_of_questions),
-        R(budget_of_exports), R(inbound_bytes), R(message_size), R(deep_transform), R(wide_cap_table),
+        R(budget_of_exports), R(inbound_soft), R(inbound_hard), R(inbound_hard_with_question),
+        R(outbound_holds_calls), R(held_disembargo), R(message_size), R(deep_transform), R(wide_cap_table),
         R(malformed_parameters), P(queued_calls), P(outbound_and_questions), P(large_messages),
         P(stream_order), P(stream_error), P(stream_window_ignored), P(stream_adapts)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -942,8 +942,9 @@ struct ww_capnp_method {
     const char *name;
     uint16_t params_data_words, params_ptrs;
     uint16_t results_data_words, results_ptrs;
-    bool streaming;         /* declared `-> stream` */
-    bool results_have_caps; /* the results can hold capabilities */
+    bool streaming;          /* declared `-> stream` */
+    bool results_have_caps;  /* the results can hold capabilities, so pipelining on them makes sense */
+    bool allow_cancellation; /* by annotation: a caller may cancel while the handler runs */
 };
 
 struct ww_capnp_interface {

@@ -94,15 +94,15 @@ void emit_nodes(struct gen *g)
     e.nodes = need(ww_calloc(g->m->count, sizeof *e.nodes));
     e.names = need(ww_calloc(g->m->count, sizeof *e.names));
     collect_embedded(g, &e, &d);
-    put(&g->h, "/* Schemas, for reflection. */\n\n");
+    put(&g->fn, "/* Schemas, for reflection. */\n\n");
     put(&g->c, "/* Schemas, for reflection. */\n\n");
     for (size_t i = 0; i < e.count; i++) {
         if (e.nodes[i]->file == g->file)
-            put(&g->h, "extern const struct ww_capnp_node %s;\n", e.names[i]);
+            put(&g->fn, "extern const struct ww_capnp_node %s;\n", e.names[i]);
         else
             put(&g->c, "static const struct ww_capnp_node %s; /* %s */\n", e.names[i], e.nodes[i]->schema);
     }
-    put(&g->h, "\n");
+    put(&g->fn, "\n");
     put(&g->c, "\n");
     for (size_t i = 0; i < e.count; i++) {
         find_deps(g, e.nodes[i], &d);

@@ -23,7 +23,7 @@ void emit_image(struct gen *g, const char *name, struct ww_pr value)
         need(ww_msg_err(&flat) < 0 ? NULL : g);
     }
     struct ww_bytes seg = ww_msg_seg(&flat, 0);
-    put(&g->h, "extern const struct ww_seg %s;\n\n", name);
+    put(&g->h, "extern const struct ww_seg %s;\n", name);
     put_words(&g->c, textf("%s_words", name), seg);
     put(&g->c, "const struct ww_seg %s = {NULL, (uint8_t *)%s_words, %zu, %zu, 0, 0};\n\n", name, name,
         seg.len / 8, seg.len / 8);
@@ -47,9 +47,9 @@ static char *float_literal(struct type t, uint64_t bits)
     return narrow ? textf("((float)%.9g)", v) : textf("((double)%.17g)", v);
 }
 
-static char *scalar_literal(struct gen *g, struct type t, uint64_t bits)
+static char *scalar_literal(struct type t, uint64_t bits)
 {
-    const char *type = c_type(g, t);
+    const char *type = c_type(t);
     switch (t.kind) {
     case TYPE_BOOL:
         return textf("%s", bits ? "true" : "false");
@@ -73,8 +73,8 @@ static char *scalar_literal(struct gen *g, struct type t, uint64_t bits)
 
 static void object_fn(struct gen *g, const char *type, const char *name, const char *expr)
 {
-    put(&g->h, "static inline struct %s %s(void)\n{\n    struct %s v = %s;\n    return v;\n}\n\n", type, name,
-        type, expr);
+    put(&g->fn, "static inline struct %s %s(void)\n{\n    struct %s v = %s;\n    return v;\n}\n\n", type,
+        name, type, expr);
 }
 
 static void emit_object(struct gen *g, const struct node *n, struct type t)
@@ -86,13 +86,13 @@ static void emit_object(struct gen *g, const struct node *n, struct type t)
     if (t.kind == TYPE_TEXT || t.kind == TYPE_DATA) {
         object_fn(g, "ww_bytes", name, textf("ww_pr_%s(%s)", t.kind == TYPE_TEXT ? "text" : "data", root));
     } else if (t.kind == TYPE_STRUCT) {
-        const char *type = textf("%s_r", model_need(g->m, t.id)->name);
+        const char *type = textf("%s_r", t.inst->name);
         object_fn(g, type, name, textf("{ww_pr_struct(%s)}", root));
-    } else if (t.kind == TYPE_LIST && type_of(t.elem).kind == TYPE_STRUCT) {
-        const char *type = textf("%s_l", model_need(g->m, type_of(t.elem).id)->name);
+    } else if (t.kind == TYPE_LIST && t.elem->kind == TYPE_STRUCT) {
+        const char *type = textf("%s_l", t.elem->inst->name);
         object_fn(g, type, name, textf("{ww_pr_list(%s, WW_ELEM_STRUCT)}", root));
     } else if (t.kind == TYPE_LIST) {
-        object_fn(g, "ww_lr", name, textf("ww_pr_list(%s, %s)", root, elem_name(elem_of(type_of(t.elem)))));
+        object_fn(g, "ww_lr", name, textf("ww_pr_list(%s, %s)", root, elem_name(elem_of(t.elem->kind))));
     } else {
         object_fn(g, "ww_pr", name, root);
     }
@@ -100,13 +100,13 @@ static void emit_object(struct gen *g, const struct node *n, struct type t)
 
 void emit_const(struct gen *g, const struct node *n)
 {
-    struct type t = const_type(n);
+    struct type t = type_of(g->m, const_type(n), inst_plain(g->m, n->id));
     if (t.kind == TYPE_VOID)
         return;
     if (t.kind >= TYPE_TEXT && t.kind != TYPE_ENUM) {
         emit_object(g, n, t);
         return;
     }
-    char *literal = scalar_literal(g, t, value_bits(t.kind, const_value(n)));
-    put(&g->h, "#define %s %s\n\n", claim(g, textf("%s", n->name)), literal);
+    char *literal = scalar_literal(t, value_bits(t.kind, const_value(n)));
+    put(&g->fn, "#define %s %s\n\n", claim(g, textf("%s", n->name)), literal);
 }

@@ -3,12 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "capnpc/annotations.h"
 #include "capnpc/out.h"
 
-#define ANNOTATION_PREFIX UINT64_C(0xd3a1f0c2b4e5968f) /* ww/c.capnp */
-#define ANNOTATION_NAME UINT64_C(0xc5e7a91b3d2f4680)
+#define SCOPE_DEPTH_MAX 100
 
-static void broken(const char *what, uint64_t id)
+_Noreturn void broken(const char *what, uint64_t id)
 {
     fprintf(stderr, "capnpc-ww: %s (node @0x%016llx)\n", what, (unsigned long long)id);
     exit(1);
@@ -46,49 +46,38 @@ bool node_is_group(const struct node *n)
     return ww_sr_bool(n->s, 224);
 }
 
+uint64_t node_scope(const struct node *n)
+{
+    return ww_sr_u64(n->s, 2);
+}
+
+/* Elements of no size would let a small request claim millions of them. */
 static struct ww_lr structs_at(struct ww_sr s, uint32_t ptr)
 {
-    return ww_pr_list(ww_sr_ptr(s, ptr), WW_ELEM_STRUCT);
-}
-
-struct ww_lr node_children(const struct node *n)
-{
-    return structs_at(n->s, 1);
-}
-
-/* The text of an annotation, or NULL. */
-static const char *annotation(struct ww_lr annotations, uint64_t id)
-{
-    for (uint32_t i = 0; i < annotations.count; i++) {
-        struct ww_sr a = ww_lr_struct(annotations, i);
-        if (ww_sr_u64(a, 0) == id)
-            return ww_cstr(ww_pr_text(ww_sr_ptr(ww_pr_struct(ww_sr_ptr(a, 0)), 0)));
-    }
-    return NULL;
-}
-
-static const char *own_name(struct ww_sr s, struct ww_lr annotations)
-{
-    const char *name = annotation(annotations, ANNOTATION_NAME);
-    return name ? name : ww_cstr(ww_pr_text(ww_sr_ptr(s, 0)));
+    struct ww_lr l = ww_pr_list(ww_sr_ptr(s, ptr), WW_ELEM_STRUCT);
+    if (l.count > 0 && l.step == 0)
+        broken("the request has a list of empty structs", 0);
+    return l;
 }
 
 uint32_t field_count(const struct node *n)
 {
-    return structs_at(n->s, 3).count;
+    return n->members.count;
 }
 
 struct field node_field(const struct node *n, uint32_t i)
 {
-    struct ww_sr s = ww_lr_struct(structs_at(n->s, 3), i);
-    struct field f = {.name = own_name(s, structs_at(s, 1)), .tag = ww_sr_u16(s, 1) ^ NO_TAG};
+    struct ww_sr s = ww_lr_struct(n->members, i);
+    struct ww_lr annotations = structs_at(s, 1);
+    struct field f = {.name = own_name(s, annotations, n->id), .tag = ww_sr_u16(s, 1) ^ NO_TAG};
+    f.skip = annotation_use(annotations, ANNOTATION_SKIP, NULL);
     f.is_group = ww_sr_u16(s, 4) == 1;
     if (f.is_group) {
         f.group = ww_sr_u64(s, 2);
         return f;
     }
     f.offset = ww_sr_u32(s, 1);
-    f.type = type_of(ww_pr_struct(ww_sr_ptr(s, 2)));
+    f.type = ww_pr_struct(ww_sr_ptr(s, 2));
     f.value = ww_pr_struct(ww_sr_ptr(s, 3));
     f.has_default = ww_sr_bool(s, 128);
     return f;
@@ -96,55 +85,53 @@ struct field node_field(const struct node *n, uint32_t i)
 
 uint32_t enumerant_count(const struct node *n)
 {
-    return structs_at(n->s, 3).count;
+    return n->members.count;
 }
 
 const char *enumerant_name(const struct node *n, uint32_t i)
 {
-    struct ww_sr s = ww_lr_struct(structs_at(n->s, 3), i);
-    return own_name(s, structs_at(s, 1));
+    struct ww_sr s = ww_lr_struct(n->members, i);
+    return own_name(s, structs_at(s, 1), n->id);
 }
 
 uint32_t method_count(const struct node *n)
 {
-    return structs_at(n->s, 3).count;
+    return n->members.count;
 }
 
 struct method node_method(const struct node *n, uint32_t i)
 {
-    struct ww_sr s = ww_lr_struct(structs_at(n->s, 3), i);
-    return (struct method){.name = own_name(s, structs_at(s, 1)),
+    struct ww_sr s = ww_lr_struct(n->members, i);
+    struct ww_lr annotations = structs_at(s, 1);
+    return (struct method){.name = own_name(s, annotations, n->id),
         .schema = ww_cstr(ww_pr_text(ww_sr_ptr(s, 0))),
         .index = (uint16_t)i,
         .params = ww_sr_u64(s, 1),
-        .results = ww_sr_u64(s, 2)};
+        .results = ww_sr_u64(s, 2),
+        .params_brand = ww_pr_struct(ww_sr_ptr(s, 2)),
+        .results_brand = ww_pr_struct(ww_sr_ptr(s, 3)),
+        .allow_cancellation = allows_cancellation(annotations) || allows_cancellation(n->annotations) ||
+            allows_cancellation(n->file->annotations)};
 }
 
 uint32_t super_count(const struct node *n)
 {
-    return structs_at(n->s, 4).count;
+    return n->supers.count;
 }
 
 uint64_t node_super(const struct node *n, uint32_t i)
 {
-    return ww_sr_u64(ww_lr_struct(structs_at(n->s, 4), i), 0);
+    return ww_sr_u64(ww_lr_struct(n->supers, i), 0);
 }
 
-struct type type_of(struct ww_sr s)
+struct ww_sr node_super_brand(const struct node *n, uint32_t i)
 {
-    struct type t = {.kind = (enum type_kind)ww_sr_u16(s, 0), .id = ww_sr_u64(s, 1)};
-    if (t.kind > TYPE_ANY)
-        broken("a type that this generator does not know", 0);
-    if (t.kind == TYPE_LIST)
-        t.elem = ww_pr_struct(ww_sr_ptr(s, 0));
-    if (t.kind == TYPE_ANY)
-        t.is_cap = ww_sr_u16(s, 4) == 0 && ww_sr_u16(s, 5) == 3;
-    return t;
+    return ww_pr_struct(ww_sr_ptr(ww_lr_struct(n->supers, i), 0));
 }
 
-struct type const_type(const struct node *n)
+struct ww_sr const_type(const struct node *n)
 {
-    return type_of(ww_pr_struct(ww_sr_ptr(n->s, 3)));
+    return ww_pr_struct(ww_sr_ptr(n->s, 3));
 }
 
 struct ww_sr const_value(const struct node *n)
@@ -182,9 +169,9 @@ struct ww_pr value_ptr(struct ww_sr value)
     return ww_sr_ptr(value, 0);
 }
 
-enum ww_elem elem_of(struct type elem)
+enum ww_elem elem_of(enum type_kind kind)
 {
-    switch (elem.kind) {
+    switch (kind) {
     case TYPE_VOID:
         return WW_ELEM_VOID;
     case TYPE_BOOL:
@@ -237,7 +224,7 @@ struct ww_lr model_files(const struct model *m)
     return structs_at(ww_pr_struct(ww_msg_root(m->msg)), 1);
 }
 
-/* ---- nodes and names */
+/* ---- nodes */
 
 static int by_id(const void *a, const void *b)
 {
@@ -259,78 +246,10 @@ struct node *model_need(const struct model *m, uint64_t id)
     return n;
 }
 
-struct node *child_node(const struct model *m, struct ww_lr children, uint32_t i)
+struct node *child_node(const struct model *m, const struct node *n, uint32_t i)
 {
-    return model_node(m, ww_sr_u64(ww_lr_struct(children, i), 0));
-}
-
-static void name_node(const struct model *m, struct node *n, struct node *file, const char *name);
-
-/* Parameter and result structs that the compiler made have no scope: they are named after their method. */
-static void name_method_struct(
-    const struct model *m, struct node *iface, const char *method, uint64_t id, const char *what)
-{
-    struct node *n = model_node(m, id);
-    if (n && !n->name && ww_sr_u64(n->s, 2) == 0)
-        name_node(m, n, iface->file, textf("%s_%s_%s", iface->name, method, what));
-}
-
-static void name_members(const struct model *m, struct node *n)
-{
-    if (node_kind(n) == NODE_STRUCT) {
-        for (uint32_t i = 0; i < field_count(n); i++) {
-            struct field f = node_field(n, i);
-            struct node *group = f.is_group ? model_node(m, f.group) : NULL;
-            if (group && !group->name)
-                name_node(m, group, n->file, textf("%s_%s", n->name, f.name));
-        }
-    }
-    if (node_kind(n) == NODE_INTERFACE) {
-        for (uint32_t i = 0; i < method_count(n); i++) {
-            struct method method = node_method(n, i);
-            name_method_struct(m, n, method.name, method.params, "params");
-            name_method_struct(m, n, method.name, method.results, "results");
-        }
-    }
-}
-
-static void name_node(const struct model *m, struct node *n, struct node *file, const char *name)
-{
-    n->name = name;
-    n->file = file;
-    name_members(m, n);
-    struct ww_lr children = node_children(n);
-    for (uint32_t i = 0; i < children.count; i++) {
-        struct node *child = child_node(m, children, i);
-        if (!child || child->name)
-            continue;
-        const char *own = annotation(structs_at(child->s, 2), ANNOTATION_NAME);
-        if (!own)
-            own = ww_cstr(ww_pr_text(ww_sr_ptr(ww_lr_struct(children, i), 0)));
-        const char *join = n == file ? "" : "_";
-        name_node(m, child, file, textf("%s%s%s", name, join, own));
-    }
-}
-
-char *file_stem(const struct node *file)
-{
-    char *stem = textf("%s", file->schema);
-    char *dot = strchr(stem, '.');
-    if (dot)
-        *dot = 0;
-    for (char *p = stem; *p; p++) {
-        bool good = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9');
-        *p = good ? *p : '_';
-    }
-    return stem;
-}
-
-static const char *prefix_of(const struct node *file)
-{
-    const char *given = annotation(structs_at(file->s, 2), ANNOTATION_PREFIX);
-    if (given)
-        return given;
-    return textf("%s_", file_stem(file));
+    struct node *child = model_node(m, ww_sr_u64(ww_lr_struct(n->children, i), 0));
+    return child && node_scope(child) == n->id ? child : NULL;
 }
 
 void model_flatten(struct ww_msg *to, const struct node *n)
@@ -350,10 +269,48 @@ void model_flatten(struct ww_msg *to, const struct node *n)
     ww_msg_fini(&copy);
 }
 
-void model_fini(struct model *m)
+/* The name as displayed, without directories, and without what would end a comment or a string. */
+static const char *display_name(struct ww_sr s)
 {
-    ww_free(m->nodes);
-    ww_free(m->embedded);
+    const char *display = ww_cstr(ww_pr_text(ww_sr_ptr(s, 0)));
+    const char *slash = strrchr(display, '/');
+    char *name = textf("%s", slash ? slash + 1 : display);
+    for (char *p = name; *p; p++) {
+        if ((uint8_t)*p < ' ' || strchr("\"\\*?", *p))
+            *p = '_';
+    }
+    return name;
+}
+
+/* Whatever is reached through scopes and groups ends: scopes have no cycles and little depth. */
+static void check_node(const struct model *m, const struct node *n)
+{
+    const struct node *outer = n;
+    for (unsigned depth = 0; outer; outer = model_node(m, node_scope(outer))) {
+        if (++depth > SCOPE_DEPTH_MAX)
+            broken("scopes are nested too deeply", n->id);
+    }
+    for (uint32_t i = 0; node_kind(n) == NODE_STRUCT && i < field_count(n); i++) {
+        struct ww_sr s = ww_lr_struct(n->members, i);
+        const struct node *group = ww_sr_u16(s, 4) == 1 ? model_node(m, ww_sr_u64(s, 2)) : NULL;
+        if (ww_sr_u16(s, 4) == 1 && (!group || !node_is_group(group) || node_scope(group) != n->id))
+            broken("a group is not where it is said to be", n->id);
+    }
+}
+
+static void init_node(struct node *n, struct ww_sr s)
+{
+    *n = (struct node){.id = ww_sr_u64(s, 0), .s = s};
+    n->schema = display_name(s);
+    n->annotations = structs_at(s, 2);
+    n->children = structs_at(s, 1);
+    n->skip = annotation_use(n->annotations, ANNOTATION_SKIP, NULL);
+    if (node_kind(n) > NODE_ANNOTATION)
+        broken("a node of a kind that this generator does not know", n->id);
+    if (node_kind(n) == NODE_STRUCT || node_kind(n) == NODE_ENUM || node_kind(n) == NODE_INTERFACE)
+        n->members = structs_at(s, 3);
+    if (node_kind(n) == NODE_INTERFACE)
+        n->supers = structs_at(s, 4);
 }
 
 void model_init(struct model *m, struct ww_msg *request)
@@ -363,19 +320,23 @@ void model_init(struct model *m, struct ww_msg *request)
     m->count = nodes.count;
     m->nodes = need(ww_calloc(nodes.count + 1, sizeof *m->nodes));
     m->embedded = need(ww_calloc(nodes.count + 1, sizeof *m->embedded));
-    for (uint32_t i = 0; i < nodes.count; i++) {
-        struct ww_sr s = ww_lr_struct(nodes, i);
-        const char *display = ww_cstr(ww_pr_text(ww_sr_ptr(s, 0)));
-        const char *slash = strrchr(display, '/');
-        m->nodes[i] = (struct node){.id = ww_sr_u64(s, 0), .s = s, .schema = slash ? slash + 1 : display};
-    }
+    m->insts = keep(sizeof *m->insts);
+    for (uint32_t i = 0; i < nodes.count; i++)
+        init_node(&m->nodes[i], ww_lr_struct(nodes, i));
     if (m->count)
         qsort(m->nodes, m->count, sizeof *m->nodes, by_id);
     for (size_t i = 0; i < m->count; i++) {
-        struct node *n = &m->nodes[i];
-        if (node_kind(n) == NODE_FILE)
-            name_node(m, n, n, prefix_of(n));
+        if (i > 0 && m->nodes[i].id == m->nodes[i - 1].id)
+            broken("a node appears twice", m->nodes[i].id);
+        check_node(m, &m->nodes[i]);
     }
+    name_nodes(m);
     if (ww_msg_err(request) < 0)
         broken("the request is malformed", 0);
+}
+
+void model_fini(struct model *m)
+{
+    ww_free(m->nodes);
+    ww_free(m->embedded);
 }

@@ -43,20 +43,23 @@ struct node {
     const char *name;   /* in C, with prefix; NULL for what no requested file reaches */
     const char *schema; /* file.capnp:Outer.Inner, without directories */
     struct node *file;
+    struct ww_lr annotations, children;
+    struct ww_lr members; /* fields, enumerants, methods */
+    struct ww_lr supers;  /* of interfaces */
+    bool skip;            /* by annotation: no C is made of it */
+};
+
+struct inst_table {
+    struct inst *first;
+    size_t count; /* of those that bind something */
 };
 
 struct model {
     struct ww_msg *msg;
     struct node *nodes;
     size_t count;
-    bool *embedded; /* scratch of emit_nodes, one for each node */
-};
-
-struct type {
-    enum type_kind kind;
-    uint64_t id;       /* of enums, structs and interfaces */
-    struct ww_sr elem; /* of lists: a Type */
-    bool is_cap;       /* AnyPointer that is constrained to capabilities */
+    bool *embedded;           /* scratch of emit_nodes, one for each node */
+    struct inst_table *insts; /* of brand.h */
 };
 
 struct field {
@@ -65,9 +68,10 @@ struct field {
     bool is_group;
     uint64_t group;
     uint32_t offset;
-    struct type type;
+    struct ww_sr type;
     struct ww_sr value; /* the default, a Value */
     bool has_default;
+    bool skip;
 };
 
 struct method {
@@ -75,16 +79,27 @@ struct method {
     const char *schema; /* the name in the schema */
     uint16_t index;
     uint64_t params, results;
+    struct ww_sr params_brand, results_brand;
+    bool allow_cancellation; /* by annotation of the method, its interface or its file */
 };
+
+/* Ends the program: what is wrong with the request, and in which node. */
+_Noreturn void broken(const char *what, uint64_t id);
 
 /* Ends the program with a message when the request is malformed. */
 void model_init(struct model *m, struct ww_msg *request);
 void model_fini(struct model *m);
-/* `dir/some-file.capnp` gives `some_file`. */
-char *file_stem(const struct node *file);
 /* The node as one canonical segment in `to`, its display name without directories: no trace of where the
  * compiler ran. */
 void model_flatten(struct ww_msg *to, const struct node *n);
+
+/* names.c: gives every node its name in C. `dir/some-file.capnp` has the stem `some_file`. */
+void name_nodes(const struct model *m);
+char *file_stem(const struct node *file);
+/* The name that $C.name gives, or else the text at pointer 0. */
+const char *own_name(struct ww_sr s, struct ww_lr annotations, uint64_t id);
+/* Words of C and C++, and what their headers define as macros. */
+bool is_reserved(const char *word);
 
 struct ww_lr model_files(const struct model *m);
 /* NULL when the request does not have it. */
@@ -98,8 +113,9 @@ uint16_t node_ptrs(const struct node *n);
 uint16_t node_tags(const struct node *n);
 uint32_t node_tag_offset(const struct node *n);
 bool node_is_group(const struct node *n);
-struct ww_lr node_children(const struct node *n);
-struct node *child_node(const struct model *m, struct ww_lr children, uint32_t i);
+uint64_t node_scope(const struct node *n);
+/* NULL for a child that the request leaves out. */
+struct node *child_node(const struct model *m, const struct node *n, uint32_t i);
 
 uint32_t field_count(const struct node *n);
 struct field node_field(const struct node *n, uint32_t i);
@@ -109,18 +125,18 @@ uint32_t method_count(const struct node *n);
 struct method node_method(const struct node *n, uint32_t i);
 uint32_t super_count(const struct node *n);
 uint64_t node_super(const struct node *n, uint32_t i);
+struct ww_sr node_super_brand(const struct node *n, uint32_t i);
 
-struct type type_of(struct ww_sr type);
-struct type const_type(const struct node *n);
+struct ww_sr const_type(const struct node *n);
 struct ww_sr const_value(const struct node *n);
 /* The bits of a scalar Value. */
 uint64_t value_bits(enum type_kind kind, struct ww_sr value);
 struct ww_pr value_ptr(struct ww_sr value);
-enum ww_elem elem_of(struct type elem);
+enum ww_elem elem_of(enum type_kind kind);
 
 const char *file_path(struct ww_lr files, uint32_t i);
 uint64_t file_id(struct ww_lr files, uint32_t i);
-/* The name under which file `i` imports the file `id`; NULL when it does not. */
+/* The name under which file `i` imports the file `id`; NULL when it does so only through others. */
 const char *file_import(struct ww_lr files, uint32_t i, uint64_t id);
 
 #endif

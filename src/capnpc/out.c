@@ -1,6 +1,7 @@
 #include "capnpc/out.h"
 
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -37,11 +38,19 @@ void put(struct out *o, const char *fmt, ...)
     va_end(args);
 }
 
-/* Every text made, newest first. */
+/* Every piece of memory made, newest first. */
 static struct made {
     struct made *next;
-    char text[];
+    max_align_t body[];
 } * all_made;
+
+void *keep(size_t bytes)
+{
+    struct made *made = need(ww_calloc(1, sizeof *made + bytes));
+    made->next = all_made;
+    all_made = made;
+    return made->body;
+}
 
 char *textf(const char *fmt, ...)
 {
@@ -50,16 +59,14 @@ char *textf(const char *fmt, ...)
     int n = vsnprintf(NULL, 0, fmt, args);
     va_end(args);
     WW_ASSERT(n >= 0);
-    struct made *made = need(ww_alloc(sizeof *made + (size_t)n + 1));
+    char *text = keep((size_t)n + 1);
     va_start(args, fmt);
-    vsnprintf(made->text, (size_t)n + 1, fmt, args);
+    vsnprintf(text, (size_t)n + 1, fmt, args);
     va_end(args);
-    made->next = all_made;
-    all_made = made;
-    return made->text;
+    return text;
 }
 
-void textf_free_all(void)
+void keep_free_all(void)
 {
     while (all_made) {
         struct made *next = all_made->next;

@@ -11,9 +11,11 @@ struct out {
 
 /* The program ends when memory is out: a generator has nothing to save. */
 void *need(void *ptr);
-/* Formatted text that lives until textf_free_all, at the end of the program. */
+/* Formatted text that lives until keep_free_all, at the end of the program. */
+/* Zeroed memory that lives as long. */
+void *keep(size_t bytes);
 char *textf(const char *fmt, ...) WW_PRINTF(1, 2);
-void textf_free_all(void);
+void keep_free_all(void);
 
 void put(struct out *o, const char *fmt, ...) WW_PRINTF(2, 3);
 void out_fini(struct out *o);

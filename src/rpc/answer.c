@@ -76,7 +76,9 @@ static ww_err results_send(struct ww_rpc_call *call, struct ww_rpc_conn *conn)
     else
         ww_sb_set_bool(call->return_b, 33, true); /* noFinishNeeded: nothing in here can be pipelined on */
     ww_err err = ww_msg_err(m);
-    if (err == 0 && ww_msg_frame_bytes(m) > conn->vat->limits.message_bytes)
+    const struct ww_rpc_limits *limits = &conn->vat->limits;
+    if (err == 0 &&
+        (ww_msg_frame_bytes(m) > limits->message_bytes || ww_msg_seg_count(m) >= limits->segments))
         err = WW_ELIMIT;
     uint64_t held = m->cap_count ? ww_msg_frame_bytes(m) : 0; /* until the peer says Finish */
     if (err == 0)
@@ -84,7 +86,7 @@ static ww_err results_send(struct ww_rpc_call *call, struct ww_rpc_conn *conn)
     if (err == 0) {
         call->a.held = held;
         conn->held_bytes += held;
-        err = ww_rpc_out_msg(conn, m);
+        err = ww_rpc_out_msg(conn, m, call);
     }
     if (err < 0) {
         conn->broken_exports.count = 0;
@@ -146,7 +148,8 @@ void ww_rpc_answer_forget(struct ww_rpc_call *call)
     ww_budget_release(conn->budget, WW_RES_BYTES, call->a.held);
     conn->held_bytes -= call->a.held;
     call->a.held = 0;
-    ww_rpc_results_drop(call);
+    if (!call->results_lent)
+        ww_rpc_results_drop(call);
 }
 
 static ww_err answer_new(struct ww_rpc_conn *conn, uint32_t id, struct ww_rpc_call **ret_call)

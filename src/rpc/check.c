@@ -25,7 +25,8 @@ static void questions_check(struct check *c)
         note(c, call->q.conn == c->conn && call->q.id == i, "1: question and slot disagree");
         note(c, !(call->q.returned && call->q.finished), "1: question outlived Return and Finish");
         note(c, call->refs > 0, "1: question without a reference");
-        note(c, !call->q.returned || call->q.wires > 0, "1: Finish is overdue");
+        bool tail_used = call->tail && (call->q.held || ww_rpc_pipes_live(call));
+        note(c, !call->q.returned || call->q.wires > 0 || tail_used, "1: Finish is overdue");
     }
     note(c, live == s->live, "1: count of questions");
 }
@@ -38,7 +39,7 @@ static void answer_check(void *ctx, uint64_t key, void *value)
     note(c, !(call->a.returned && call->a.finished), "2: answer outlived Return and Finish");
     note(c, call->refs > 0, "2: answer without a reference");
     note(c, !call->a.returned || call->state == CALL_DONE || call->tail_of, "2: Return before the outcome");
-    note(c, !call->tail_of || call->tail_of->q.wires > 0, "2: tail call without a hold on its question");
+    note(c, !call->tail_of || call->tail_of->q.held, "2: tail call without a hold on its question");
     c->inbound += call->a.bytes;
     c->held += call->a.held;
     c->charged_answers += call->a.charged;

@@ -168,7 +168,7 @@ static void abort_send(struct ww_rpc_conn *conn, const struct ww_rpc_exc *why)
     conn->aborting = true;
     struct ww_sb msg = ww_rpc_out_begin(conn, WW_RPC_ABORT);
     ww_rpc_out_exception(ww_sb_ptr(msg, 0), why);
-    ww_err err = ww_rpc_out_msg(conn, &conn->scratch_out);
+    ww_err err = ww_rpc_out_msg(conn, &conn->scratch_out, NULL);
     WW_UNUSED(err); /* without room for it the peer sees the end of the stream, which says the same */
     ww_msg_reset(&conn->scratch_out);
 }

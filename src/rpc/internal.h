@@ -32,6 +32,7 @@ enum {
     WW_RPC_PIPES_MAX = 1024, /* distinct result paths of one call: they are searched in order */
     WW_RPC_POOL_CALLS = 256, /* records kept for reuse, with their messages' first segments */
     WW_RPC_POOL_CAPS = 1024,
+    WW_RPC_POOL_CHUNKS = 4,
     WW_RPC_KEEP_BYTES = 16 * 1024,  /* a pooled message's memory above this is given back */
     WW_RPC_CHUNK_BYTES = 32 * 1024, /* of outgoing bytes */
     WW_RPC_BIG_BYTES = 32 * 1024,   /* a message from here on is passed on, not copied */
@@ -101,7 +102,8 @@ struct ww_rpc_vat {
     struct ww_list orphans; /* promises to which only calls that wait for them refer */
     struct ww_list doomed_calls;
     struct ww_list free_calls, free_caps;
-    uint32_t free_call_count, free_cap_count;
+    uint32_t free_call_count, free_cap_count, free_chunk_count;
+    struct ww_rpc_chunk *free_chunks;
     struct ww_rpc_exc *exc_memory, *exc_null, *exc_dropped; /* made with the vat: failing needs no memory */
     struct ww_cap *null_cap;
     uint8_t *read_buffer; /* of ww_rpc_conn_rbuf, made on first use */
@@ -220,6 +222,7 @@ struct ww_rpc_call {
     struct ww_pb params_b, results_b;
     struct ww_pr params_r, results_r;
     bool params_built, results_built, has_results;
+    bool results_lent; /* to the outgoing bytes */
     struct ww_rpc_exc *exc;
     struct ww_rpc_call *outcome; /* counted: whose results these are, when not our own */
     struct ww_rpc_pipe *pipes;
@@ -229,7 +232,7 @@ struct ww_rpc_call {
     struct ww_rpc_call *parent;  /* counted: what our outcome is for, too */
     struct ww_rpc_call *child;   /* not counted: whose parent we are */
     struct ww_rpc_call *tail_of; /* an answer, while the peer may use it: the question, perhaps this very
-                                    call, whose results the peer has; counted among its wires */
+                                    call, whose results the peer has; it must not be finished */
     struct ww_rpc_stream_impl *stream;
     uint64_t stream_bytes, stream_sent_ns, stream_delivered, stream_window; /* at the time of sending */
     bool stream_full;
@@ -242,6 +245,7 @@ struct ww_rpc_call {
         struct ww_rpc_call *on;   /* counted: whose dependent this one is */
         bool returned, finished;
         bool high;         /* in the table of those without a Return */
+        bool held;         /* by the answer that it is a tail call of */
         bool unfinishable; /* the peer has forgotten it already */
         struct ww_rpc_ids exports;
     } q;
@@ -282,9 +286,13 @@ struct ww_rpc_embargo {
     struct ww_cap *promise, *target;
 };
 
+/* Bytes to write: copied here, or a segment of a message that stays where it is until it is written. */
 struct ww_rpc_chunk {
     struct ww_rpc_chunk *next;
+    uint8_t *bytes;
     size_t head, tail, capacity;
+    struct ww_rpc_call *call; /* counted: whose results these are */
+    struct ww_msg *msg;       /* whose memory this is; lies behind the chunk */
     uint8_t data[];
 };
 
@@ -309,7 +317,7 @@ struct ww_rpc_conn {
     uint32_t high_next;
     bool high_unknown; /* the peer sent a Return for one: it does not know the hint */
     bool tail_calls;
-    struct ww_rpc_chunk *out_first, *out_last, *out_spare;
+    struct ww_rpc_chunk *out_first, *out_last;
     struct ww_list echoes; /* Disembargoes to answer later, by cancel_task.node */
     uint32_t echo_count;
     uint64_t out_bytes, inbound_bytes, held_bytes;
@@ -434,7 +442,11 @@ bool ww_rpc_pipes_live(const struct ww_rpc_call *call);
 void ww_rpc_pipes_free(struct ww_rpc_call *call);
 
 /* out.c */
-WW_MUST_USE ww_err ww_rpc_out_msg(struct ww_rpc_conn *conn, struct ww_msg *msg);
+/* Of a large message only views are queued: it is moved away, unless it is the results of `results_of`, which
+ * stay readable. */
+WW_MUST_USE ww_err ww_rpc_out_msg(
+    struct ww_rpc_conn *conn, struct ww_msg *msg, struct ww_rpc_call *results_of);
+void ww_rpc_chunk_free(struct ww_rpc_chunk *chunk);
 WW_MUST_USE ww_err ww_rpc_out_small(struct ww_rpc_conn *conn, uint16_t tag, uint64_t word);
 void ww_rpc_out_free(struct ww_rpc_conn *conn);
 /* An empty message of our own: its Message struct with the tag set. */

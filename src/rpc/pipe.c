@@ -143,6 +143,8 @@ void ww_rpc_pipes_sent(struct ww_rpc_call *call)
         at->promise->promise.via = wire_new(call, at); /* without memory its calls wait for the outcome */
         if (at->promise->promise.via)
             ww_rpc_promise_kick(at->promise);
+        else if (call->tail) /* whose outcome we shall not see */
+            ww_rpc_promise_reject(at->promise, call->vat->exc_memory);
     }
 }
 

@@ -34,10 +34,10 @@ static ww_err transmit(struct ww_rpc_call *call, struct ww_rpc_conn *conn, struc
         WW_TRY(ww_rpc_caps_write(conn, ww_pb_struct(ww_sb_ptr(header, 1), 0, 2), m, ids, false));
     ww_err err = ww_msg_err(m);
     uint64_t bytes = err == 0 ? ww_msg_frame_bytes(m) : 0;
-    if (bytes > conn->vat->limits.message_bytes)
-        err = WW_ELIMIT;
+    if (bytes > conn->vat->limits.message_bytes || ww_msg_seg_count(m) >= conn->vat->limits.segments)
+        err = WW_ELIMIT; /* C++ peers take one segment less than they say */
     if (err == 0)
-        err = ww_rpc_out_msg(conn, m);
+        err = ww_rpc_out_msg(conn, m, NULL);
     if (err < 0) {
         conn->broken_exports.count = 0;
         ww_rpc_exports_release(conn, ids);
@@ -73,6 +73,10 @@ static void question_free(struct ww_rpc_call *call)
         ww_rpc_slots_remove(&call->q.conn->questions, call->q.id);
     call->q.conn = NULL;
     ww_rpc_ids_free(&call->q.exports);
+    if (call->tail && !call->exc && call->state == CALL_DONE) { /* its promises, that nobody has */
+        call->exc = ww_rpc_exc_ref(call->vat->exc_dropped);
+        ww_rpc_pipes_done(call);
+    }
     ww_rpc_call_unref(call);
 }
 
@@ -140,7 +144,7 @@ void ww_rpc_question_settled(struct ww_rpc_call *call)
 static bool finish_due(struct ww_rpc_call *call)
 {
     if (call->q.returned)
-        return call->q.wires == 0;
+        return call->tail ? !call->q.held && !ww_rpc_pipes_live(call) : call->q.wires == 0;
     return !call->interest && call->q.dependents == 0 && !ww_rpc_pipes_live(call);
 }
 

@@ -17,7 +17,7 @@ void ww_rpc_tail_sent(struct ww_rpc_call *answer, struct ww_rpc_call *question)
     answer->tail_of = question;
     if (answer != question)
         (void)ww_rpc_call_ref(question);
-    question->q.wires++;
+    question->q.held = true;
     answer->a.returned = true;
     struct ww_sb ret = ww_rpc_return_begin(answer, conn, WW_RPC_RETURN_TAKE);
     ww_sb_set_u32(ret, 2, question->q.id);
@@ -30,7 +30,7 @@ void ww_rpc_tail_release(struct ww_rpc_call *answer, bool canceled)
     if (!question)
         return;
     answer->tail_of = NULL;
-    question->q.wires--;
+    question->q.held = false;
     if (answer != question)
         ww_rpc_pipes_free(answer);
     if (canceled && question->state == CALL_SENT)

@@ -118,6 +118,11 @@ static void pools_free(struct ww_rpc_vat *vat)
         ww_msg_fini(&call->results);
         ww_free(call);
     }
+    while (vat->free_chunks) {
+        struct ww_rpc_chunk *chunk = vat->free_chunks;
+        vat->free_chunks = chunk->next;
+        ww_rpc_chunk_free(chunk);
+    }
     while ((node = ww_list_pop_front(&vat->free_caps)))
         ww_free(WW_LIST_ENTRY(node, struct ww_cap, node));
 }

@@ -78,7 +78,7 @@ static ww_err room(struct ww_rpc_conn *conn, size_t n, uint8_t **ret_at)
 {
     WW_TRY(out_allowed(conn));
     struct ww_rpc_chunk *last = conn->out_last;
-    if (!last || last->capacity - last->tail < n) {
+    if (!last || last->tail + n > last->capacity) {
         last = chunk_new(conn, n);
         if (!last)
             return WW_ENOMEM;

@@ -107,6 +107,7 @@ struct ww_rpc_conn_config {
      * it need not carry its results through us. This library and the C++ implementation do; Rust's and Go's
      * do not, and nothing in the protocol tells: false is always safe. */
     bool tail_calls;
+    uint64_t stream_window_bytes; /* ww_rpc_conn_set_stream_window */
 };
 
 /* WW_ENOMEM, WW_EBUDGET. */
@@ -140,6 +141,11 @@ WW_API size_t ww_rpc_conn_pull(struct ww_rpc_conn *conn, struct ww_bytes *ret_vi
 WW_API void ww_rpc_conn_pulled(struct ww_rpc_conn *conn, size_t n);
 /* Bytes waiting to be pulled. */
 WW_API size_t ww_rpc_conn_pending(const struct ww_rpc_conn *conn);
+
+/* How much a stream over this connection may have under way, unless it chose for itself; streams that run
+ * follow. 0: adapting to the measured bandwidth and delay, right for networks. Pipes and unix sockets have
+ * nothing to measure: give them WW_RPC_WINDOW_PIPE, or the size of the transport's send buffer. */
+WW_API void ww_rpc_conn_set_stream_window(struct ww_rpc_conn *conn, uint64_t bytes);
 
 /* The peer's bootstrap capability: a promise, usable at once. */
 WW_API WW_MUST_USE ww_err ww_rpc_conn_bootstrap(struct ww_rpc_conn *conn, struct ww_cap **ret_cap);
@@ -315,11 +321,43 @@ WW_API bool ww_rpc_call_is_canceled(const struct ww_rpc_call *call);
 
 /* ---- streams: calls under flow control ---- */
 
-#define WW_RPC_WINDOW_DEFAULT (256u * 1024)
+#define WW_RPC_WINDOW_DEFAULT (256u * 1024) /* local objects; where measuring starts */
+#define WW_RPC_WINDOW_PIPE (1u << 20)       /* for pipes and unix sockets */
+#define WW_RPC_WINDOW_MAX (UINT64_C(1) << 30)
+#define WW_RPC_WINDOW_ADAPTIVE UINT64_MAX /* measure, whatever the connection says */
+
+/* What one step of flow control is told: the acknowledgements of one turn of the vat. An acknowledgement is a
+ * call's Return. */
+struct ww_rpc_flow_sample {
+    uint64_t now_ns;
+    uint64_t acked_bytes;     /* by this step */
+    uint64_t in_flight_bytes; /* after it */
+    uint64_t delivered_bytes; /* acknowledged ever, by this step too */
+    uint64_t round_bytes; /* what that was when the newest message acknowledged was sent: a round trip ends
+                             when this reaches the `delivered_bytes` of its beginning */
+    uint64_t rtt_ns, rtt_bytes;   /* round trip and size of the newest message acknowledged */
+    uint64_t rate_bytes, rate_ns; /* the rate of delivery: so much in so long; `rate_ns` 0: not known */
+    uint64_t message_bytes;       /* the largest message of the stream so far */
+    bool app_limited;             /* the sender left room in the window: the rate is a lower bound */
+};
+
+/* Decides how much a stream may have under way: the one that measures is built in, and an application may
+ * bring its own. Its user embeds this; it outlives the stream. */
+struct ww_rpc_flow;
+struct ww_rpc_flow_ops {
+    /* Sets `window_bytes`. NULL: a fixed window. It may call nothing of this header. */
+    void (*acked)(struct ww_rpc_flow *flow, const struct ww_rpc_flow_sample *sample);
+    /* The stream goes another way from now on: what was measured is void. NULL allowed. */
+    void (*moved)(struct ww_rpc_flow *flow);
+};
+struct ww_rpc_flow {
+    const struct ww_rpc_flow_ops *ops; /* NULL: fixed */
+    uint64_t window_bytes;             /* never 0 */
+};
 
 struct ww_rpc_stream;
 struct ww_rpc_stream_ops {
-    /* After WW_RPC_STREAM_WAIT: send again. */
+    /* After WW_RPC_STREAM_WAIT: send again. Also when the stream broke meanwhile: sending says so. */
     void (*ready)(struct ww_rpc_stream *stream);
     /* After ww_rpc_stream_finish: everything was acknowledged (0), or the stream's error. */
     void (*drained)(struct ww_rpc_stream *stream, ww_err err);
@@ -327,29 +365,34 @@ struct ww_rpc_stream_ops {
 
 enum ww_rpc_stream_state {
     WW_RPC_STREAM_OK = 0,
-    WW_RPC_STREAM_WAIT =
-        1, /* sent; wait for `ready` before sending more. Ignored eight windows long, the stream breaks */
+    WW_RPC_STREAM_WAIT = 1, /* sent; wait for `ready` before sending more. Ignored for eight windows or 16
+                               MiB, the stream breaks */
 };
 
-/* The sender embeds this; init, send*, finish, fini. */
+/* The sender embeds this; init, send*, finish, fini. All fields are for reading. */
 struct ww_rpc_stream {
     const struct ww_rpc_stream_ops *ops;
-    uint64_t window_bytes;    /* may be changed at any time */
-    uint64_t in_flight_bytes; /* read only from here on */
+    uint64_t window_bytes;    /* now */
+    uint64_t in_flight_bytes; /* never above the larger of window and largest message, plus one message,
+                                 unless WAIT was ignored or the window shrank */
     uint32_t in_flight;
     ww_err err; /* of the first call that failed; the stream stays broken */
     char reason[128];
     void *impl; /* private */
 };
 
-/* `vat` is where the calls are made. `window_bytes` 0: WW_RPC_WINDOW_DEFAULT, adapting to the measured
- * bandwidth and delay. */
+/* `vat` is where the calls are made. `window_bytes`: 0, what the connection says that the calls go over
+ * (calls on objects of this vat and on open promises: WW_RPC_WINDOW_DEFAULT); WW_RPC_WINDOW_ADAPTIVE; or a
+ * fixed window. */
 WW_API WW_MUST_USE ww_err ww_rpc_stream_init(struct ww_rpc_stream *stream, struct ww_rpc_vat *vat,
     const struct ww_rpc_stream_ops *ops, uint64_t window_bytes);
+/* Another controller from now on, borrowed; NULL: back to the one of ww_rpc_stream_init. */
+WW_API void ww_rpc_stream_set_flow(struct ww_rpc_stream *stream, struct ww_rpc_flow *flow);
 /* Sent calls go on; no callback runs any more. */
 WW_API void ww_rpc_stream_fini(struct ww_rpc_stream *stream);
-/* Sends `request` in any case but a broken stream. WW_RPC_STREAM_OK, WW_RPC_STREAM_WAIT or the stream's
- * error. */
+/* Sends `request`, there and then, in any case but a broken stream. WW_RPC_STREAM_OK, WW_RPC_STREAM_WAIT or
+ * the stream's error. Flow control takes the time of the running or the last ww_rpc_vat_run for the time of
+ * sending. */
 WW_API WW_MUST_USE ww_err ww_rpc_stream_send_take(
     struct ww_rpc_stream *stream, struct ww_rpc_request *request);
 /* Asks for `drained`. */

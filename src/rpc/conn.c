@@ -24,6 +24,8 @@ ww_err ww_rpc_conn_new(
     conn->packed = config->packed;
     conn->tail_calls = config->tail_calls;
     conn->open = true;
+    conn->serial = ++vat->conn_count;
+    conn->stream_window = config->stream_window_bytes;
     conn->msg_limits = (struct ww_msg_limits){
         .words = vat->limits.message_bytes / 8,
         .traversal = vat->limits.traversal_words,
@@ -243,6 +245,11 @@ bool ww_rpc_conn_want_read(const struct ww_rpc_conn *conn)
     uint64_t limit = conn->vat->limits.inbound_bytes;
     bool full = conn->inbound_bytes > limit && conn->inbound_bytes - limit > limit;
     return conn->open && (!full || conn->questions.live > 0);
+}
+
+void ww_rpc_conn_set_stream_window(struct ww_rpc_conn *conn, uint64_t bytes)
+{
+    conn->stream_window = bytes;
 }
 
 bool ww_rpc_conn_is_open(const struct ww_rpc_conn *conn)

@@ -25,6 +25,7 @@
 #include "base/base.h"
 #include "base/budget.h"
 #include "base/list.h"
+#include "rpc/flow.h"
 #include "rpc/idmap.h"
 #include "ww/rpc.h"
 
@@ -104,6 +105,8 @@ struct ww_rpc_vat {
     struct ww_list free_calls, free_caps;
     uint32_t free_call_count, free_cap_count, free_chunk_count;
     struct ww_rpc_chunk *free_chunks;
+    uint32_t stream_count;                                  /* ever */
+    uint64_t conn_count;                                    /* ever */
     struct ww_rpc_exc *exc_memory, *exc_null, *exc_dropped; /* made with the vat: failing needs no memory */
     struct ww_cap *null_cap;
     uint8_t *read_buffer; /* of ww_rpc_conn_rbuf, made on first use */
@@ -234,8 +237,8 @@ struct ww_rpc_call {
     struct ww_rpc_call *tail_of; /* an answer, while the peer may use it: the question, perhaps this very
                                     call, whose results the peer has; it must not be finished */
     struct ww_rpc_stream_impl *stream;
-    uint64_t stream_bytes, stream_sent_ns, stream_delivered, stream_window; /* at the time of sending */
-    bool stream_full;
+    uint64_t stream_bytes;
+    struct ww_rpc_flow_mark stream_mark;
     struct ww_rpc_cancel *on_cancel;
 
     struct {
@@ -325,6 +328,8 @@ struct ww_rpc_conn {
     struct ww_list held;       /* calls, and Disembargoes behind them, that came while we hold too much */
     uint64_t calls_held_bytes; /* their part of inbound_bytes */
     struct ww_rpc_task held_task;
+    uint64_t serial;                  /* in the vat, never 0 */
+    uint64_t stream_window;           /* 0: adaptive */
     struct ww_rpc_ids broken_exports; /* to be resolved to an exception behind the message that names them */
     struct ww_list free_exports;
 };

@@ -500,13 +500,13 @@ static void stream_adapts(void **state)
     assert_ok(ww_rpc_stream_init(&s.stream, p.a.vat, &stream_ops, 0));
     uint64_t first = s.stream.window_bytes;
     uint64_t value = 0;
-    for (int round = 0; round < 8; round++) {
+    for (int round = 0; round < 3; round++) {
         while (push(&s, cap, ++value, 16 * 1024) == WW_RPC_STREAM_OK)
             ;
         p.now_ns += 10 * WW_NS_PER_MS;
         pair_settle(&p);
         assert_int_equal(s.stream.in_flight, 0);
-        assert_true(s.stream.window_bytes <= 16 << 20);
+        assert_true(s.stream.window_bytes <= 4 << 20);
     }
     assert_true(s.stream.window_bytes >= 4 * first);
     uint64_t high = s.stream.window_bytes;
@@ -521,7 +521,7 @@ static void stream_adapts(void **state)
         pair_settle(&p);
     }
     assert_true(s.stream.window_bytes < high);
-    assert_true(s.stream.window_bytes >= 64 * 1024);
+    assert_true(s.stream.window_bytes > 16 * 1024); /* a message and a bit, at least */
     while (far->later) {
         object_go(far);
         pair_settle(&p);

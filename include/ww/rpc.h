@@ -161,6 +161,10 @@ WW_API void ww_rpc_conn_stats(const struct ww_rpc_conn *conn, struct ww_rpc_conn
 
 /* ---- capabilities ---- */
 
+/* For messages of one's own that hold capabilities (ww_msg_init): copies of parameters, what is kept for
+ * later. */
+WW_API extern const struct ww_cap_ops ww_rpc_cap_ops;
+
 /* Both take NULL. Dropping the last reference releases the object at its owner. */
 WW_API struct ww_cap *ww_cap_ref(struct ww_cap *cap);
 WW_API void ww_cap_unref(struct ww_cap *cap);

@@ -381,7 +381,6 @@ void ww_rpc_promise_flush(struct ww_cap *p);
 /* Nobody can resolve `p` any more, though calls in its queue still refer to it. */
 void ww_rpc_promise_orphaned(struct ww_cap *p);
 void ww_rpc_promise_watch(struct ww_cap *p, struct ww_rpc_waiter *waiter);
-extern const struct ww_cap_ops ww_rpc_cap_ops;
 
 /* local.c */
 void ww_rpc_local_deliver(struct ww_rpc_task *task);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A program of somebody else's on an installed libww: the example of doc/examples built in strict C with nothing but what
+"""A program of somebody else's on an installed libww: the example of examples/ built in strict C with nothing but what
 pkg-config says, against the shared and the static library, and two of them meeting on loopback.
 
 usage: embed.py BUILD SCRATCH   (TAP on stdout)"""
@@ -13,7 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from harness import ROOT, Daemon, Tap, run  # noqa: E402
 from install import Prefix  # noqa: E402
 
-EXAMPLE = ROOT / "doc/examples/embed.c"
+EXAMPLE = ROOT / "examples/embed.c"
 STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 NOBODY = "/ip4/127.0.0.1/udp/9"  # searched at by a node that only waits
 NETWORK = ("uv", "sodium", "crypto", "ssl", "secp256k1")

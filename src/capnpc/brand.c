@@ -1,8 +1,5 @@
 #include "capnpc/brand.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "capnpc/out.h"
 
 /* Generics that instantiate themselves with ever larger arguments end here: what is deeper, or beyond the
@@ -104,31 +101,43 @@ static unsigned depth_of(const struct inst *inst)
     return depth;
 }
 
+static const struct inst *plain(const struct model *m, const struct node *n)
+{
+    struct node *own = &m->nodes[n - m->nodes];
+    if (!own->plain) {
+        own->plain = keep(sizeof *own->plain);
+        own->plain->n = n;
+        own->plain->name = n->name;
+        own->plain->key = key_of(own->plain);
+    }
+    return own->plain;
+}
+
 static const struct inst *intern(const struct model *m, struct inst wanted)
 {
     struct inst_table *all = m->insts;
     wanted.depth = depth_of(&wanted);
-    if (wanted.bind_count && (wanted.depth > DEPTH_MAX || all->count >= INSTANCES_MAX))
-        wanted.bind_count = wanted.depth = 0;
+    if (wanted.bind_count == 0 || wanted.depth > DEPTH_MAX || all->count >= INSTANCES_MAX)
+        return plain(m, wanted.n);
     wanted.key = key_of(&wanted);
     wanted.name = name_of(&wanted);
     for (const struct inst *i = all->first; i; i = i->next) {
         if (strcmp(i->key, wanted.key) == 0)
             return i;
-        if (wanted.bind_count && i->bind_count && strcmp(i->name, wanted.name) == 0)
+        if (strcmp(i->name, wanted.name) == 0)
             broken(textf("two brands would be called %s; rename a type by $C.name", i->name), i->n->id);
     }
     struct inst *made = keep(sizeof *made);
     *made = wanted;
     made->next = all->first;
     all->first = made;
-    all->count += made->bind_count > 0;
+    all->count++;
     return made;
 }
 
 const struct inst *inst_plain(const struct model *m, uint64_t id)
 {
-    return intern(m, (struct inst){.n = model_need(m, id)});
+    return plain(m, model_need(m, id));
 }
 
 const struct inst *inst_group(const struct model *m, uint64_t id, const struct inst *of)
@@ -199,6 +208,8 @@ const struct inst *inst_brand(const struct model *m, uint64_t id, struct ww_sr b
     struct ww_lr scopes = ww_pr_list(ww_sr_ptr(brand, 0), WW_ELEM_STRUCT);
     if (scopes.count > 0 && scopes.step == 0)
         broken("the request has a list of empty structs", env->n->id);
+    if (scopes.count == 0)
+        return plain(m, model_need(m, id));
     struct bind *binds = keep((scopes.count + 1) * sizeof *binds);
     uint32_t count = 0;
     for (uint32_t i = 0; i < scopes.count; i++) {

@@ -101,10 +101,7 @@ static void visit(struct gen *g, const struct inst *i)
         if (g->brands[k] == i)
             return;
     }
-    if ((g->brand_count & (g->brand_count - 1)) == 0) {
-        size_t capacity = g->brand_count ? g->brand_count * 2 : 1;
-        g->brands = need(ww_realloc((void *)g->brands, capacity * sizeof *g->brands));
-    }
+    g->brands = keep_grow((void *)g->brands, g->brand_count, sizeof *g->brands);
     g->brands[g->brand_count++] = i;
     visit_members(g, i);
 }

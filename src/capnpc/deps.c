@@ -21,8 +21,7 @@ static void add(struct deps *d, uint64_t id)
         if (d->nodes[i] == n)
             return;
     }
-    if ((d->count & (d->count - 1)) == 0)
-        d->nodes = need(ww_realloc(d->nodes, (d->count ? d->count * 2 : 1) * sizeof(struct node *)));
+    d->nodes = keep_grow(d->nodes, d->count, sizeof *d->nodes);
     d->nodes[d->count++] = n;
 }
 

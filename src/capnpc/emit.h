@@ -13,6 +13,11 @@
 #include "capnpc/model.h"
 #include "capnpc/out.h"
 
+struct taken {
+    uint64_t hash;
+    const char *name;
+};
+
 struct gen {
     const struct model *m;
     struct ww_lr files;
@@ -25,7 +30,7 @@ struct gen {
     struct out h, fn; /* of the header: types, and what follows the includes */
     struct out c, rpc_h, rpc_c;
     const char **node_names; /* of embedded nodes, by their place in the model */
-    const char **taken;      /* function and macro names so far */
+    struct taken *taken;     /* function and macro names so far */
     size_t taken_count;
     bool has_rpc;
 };
@@ -82,7 +87,7 @@ const char *short_name(const struct node *n);
 struct deps {
     const struct model *m;
     const struct node *of;
-    struct node **nodes; /* the caller frees them */
+    struct node **nodes;
     size_t count;
 };
 

@@ -26,8 +26,7 @@ static bool has_caps(struct search *s, const struct inst *i)
         if (s->seen[k] == i)
             return false; /* is being looked at, or was */
     }
-    if ((s->count & (s->count - 1)) == 0)
-        s->seen = need(ww_realloc((void *)s->seen, (s->count ? s->count * 2 : 1) * sizeof *s->seen));
+    s->seen = keep_grow((void *)s->seen, s->count, sizeof *s->seen);
     s->seen[s->count++] = i;
     for (uint32_t k = 0; k < field_count(i->n); k++) {
         struct field f = node_field(i->n, k);
@@ -41,9 +40,7 @@ static bool has_caps(struct search *s, const struct inst *i)
 static bool results_have_caps(const struct gen *g, const struct inst *results)
 {
     struct search s = {.g = g};
-    bool found = results && has_caps(&s, results);
-    ww_free((void *)s.seen);
-    return found;
+    return results && has_caps(&s, results);
 }
 
 /* ---- */

@@ -91,8 +91,8 @@ void emit_nodes(struct gen *g)
 {
     struct embedded e = {0};
     struct deps d = {.m = g->m};
-    e.nodes = need(ww_calloc(g->m->count, sizeof *e.nodes));
-    e.names = need(ww_calloc(g->m->count, sizeof *e.names));
+    e.nodes = keep(g->m->count * sizeof *e.nodes);
+    e.names = keep(g->m->count * sizeof *e.names);
     collect_embedded(g, &e, &d);
     put(&g->fn, "/* Schemas, for reflection. */\n\n");
     put(&g->c, "/* Schemas, for reflection. */\n\n");
@@ -108,7 +108,4 @@ void emit_nodes(struct gen *g)
         find_deps(g, e.nodes[i], &d);
         put_node(g, &e, i, &d);
     }
-    ww_free(d.nodes);
-    ww_free((void *)e.names);
-    ww_free(e.nodes);
 }

@@ -16,11 +16,16 @@ void emit_image(struct gen *g, const char *name, struct ww_pr value)
 {
     struct ww_msg flat;
     ww_msg_init(&flat, NULL);
-    for (uint32_t words = 1024; words == 1024 || ww_msg_seg_count(&flat) > 1; words *= 4) {
+    for (uint32_t words = 1024; words == 1024 || (ww_msg_seg_count(&flat) > 1 && !ww_msg_err(&flat));
+         words *= 4) {
         ww_msg_reset(&flat);
         ww_msg_hint(&flat, words);
         ww_pb_set(ww_msg_root_builder(&flat), value);
-        need(ww_msg_err(&flat) < 0 ? NULL : g);
+    }
+    if (ww_msg_err(&flat) < 0) {
+        const char *text = ww_err_text(ww_msg_err(&flat));
+        ww_msg_fini(&flat);
+        give_up(textf("the value of %s cannot be copied: %s", name, text));
     }
     struct ww_bytes seg = ww_msg_seg(&flat, 0);
     put(&g->h, "extern const struct ww_seg %s;\n", name);

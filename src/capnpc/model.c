@@ -1,6 +1,5 @@
 #include "capnpc/model.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "capnpc/annotations.h"
@@ -10,8 +9,7 @@
 
 _Noreturn void broken(const char *what, uint64_t id)
 {
-    fprintf(stderr, "capnpc-ww: %s (node @0x%016llx)\n", what, (unsigned long long)id);
-    exit(1);
+    give_up(textf("%s (node @0x%016llx)", what, (unsigned long long)id));
 }
 
 /* ---- the layouts of schema.capnp */
@@ -264,9 +262,11 @@ void model_flatten(struct ww_msg *to, const struct node *n)
     ww_pb_set_text(ww_sb_ptr(s, 0), ww_text(n->schema));
     ww_sb_set_u32(s, 2, prefix > cut ? prefix - (uint32_t)cut : 0);
     ww_err err = ww_msg_canonicalize(to, ww_msg_root(&copy));
-    if (err < 0 || ww_msg_err(&copy) < 0)
-        broken(ww_err_text(err < 0 ? err : ww_msg_err(&copy)), n->id);
+    if (err == 0)
+        err = ww_msg_err(&copy);
     ww_msg_fini(&copy);
+    if (err < 0)
+        ww_msg_fini(to), broken(ww_err_text(err), n->id);
 }
 
 /* The name as displayed, without directories, and without what would end a comment or a string. */
@@ -318,8 +318,8 @@ void model_init(struct model *m, struct ww_msg *request)
     struct ww_lr nodes = structs_at(ww_pr_struct(ww_msg_root(request)), 0);
     m->msg = request;
     m->count = nodes.count;
-    m->nodes = need(ww_calloc(nodes.count + 1, sizeof *m->nodes));
-    m->embedded = need(ww_calloc(nodes.count + 1, sizeof *m->embedded));
+    m->nodes = keep((nodes.count + 1) * sizeof *m->nodes);
+    m->embedded = keep((nodes.count + 1) * sizeof *m->embedded);
     m->insts = keep(sizeof *m->insts);
     for (uint32_t i = 0; i < nodes.count; i++)
         init_node(&m->nodes[i], ww_lr_struct(nodes, i));
@@ -333,10 +333,4 @@ void model_init(struct model *m, struct ww_msg *request)
     name_nodes(m);
     if (ww_msg_err(request) < 0)
         broken("the request is malformed", 0);
-}
-
-void model_fini(struct model *m)
-{
-    ww_free(m->nodes);
-    ww_free(m->embedded);
 }

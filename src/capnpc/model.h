@@ -47,11 +47,12 @@ struct node {
     struct ww_lr members; /* fields, enumerants, methods */
     struct ww_lr supers;  /* of interfaces */
     bool skip;            /* by annotation: no C is made of it */
+    struct inst *plain;   /* of brand.h: the instance that binds nothing */
 };
 
 struct inst_table {
     struct inst *first;
-    size_t count; /* of those that bind something */
+    size_t count;
 };
 
 struct model {
@@ -88,7 +89,6 @@ _Noreturn void broken(const char *what, uint64_t id);
 
 /* Ends the program with a message when the request is malformed. */
 void model_init(struct model *m, struct ww_msg *request);
-void model_fini(struct model *m);
 /* The node as one canonical segment in `to`, its display name without directories: no trace of where the
  * compiler ran. */
 void model_flatten(struct ww_msg *to, const struct node *n);

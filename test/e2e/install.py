@@ -71,6 +71,34 @@ int main(void)
 """
 
 
+SCHEMA = """@0xb05d7f21c94e83a6;
+using C = import "/ww/c.capnp";
+$C.prefix("my_");
+struct Pair(A, B) { a @0 :A; b @1 :B; }
+struct Job { name @0 :Text = "none"; pair @1 :Pair(Text, Job); }
+interface Worker { run @0 (job :Job) -> (code :Int32); }
+"""
+
+SCHEMA_PROGRAM = r"""
+#include <stdio.h>
+#include "job.capnp.rpc.h"
+
+int main(void)
+{
+    struct ww_msg m;
+    ww_msg_init(&m, NULL);
+    struct my_Pair_of_Text_Job_b pair = my_Job_init_pair(my_Job_b_root(&m));
+    my_Pair_of_Text_Job_set_a(pair, ww_text("a"));
+    my_Pair_of_Text_Job_init_b(pair);
+    struct my_Pair_of_Text_Job_r r = my_Job_pair(my_Job_r_root(&m));
+    printf("%s %s %s\n", ww_cstr(my_Pair_of_Text_Job_a(r)), ww_cstr(my_Job_name(my_Pair_of_Text_Job_b(r))),
+        my_Worker_interface.methods[0].name);
+    ww_msg_fini(&m);
+    return 0;
+}
+"""
+
+
 class Prefix:
     """The installed tree below a folder of ours, as pkg-config and the compiler see it."""
 
@@ -91,7 +119,12 @@ class Prefix:
         # The sysroot is put before paths of the system's own libraries as well; those are where they always were.
         return [f for f in out if not f.startswith("-I") and not f.startswith("-L") or (pathlib.Path(f[2:])).exists()]
 
-    def build_and_run(self, name, source, package, static, compiler, standard):
+    def variable(self, name):
+        """A path that the package names, as it lies below our folder."""
+        value = run(["pkg-config", f"--variable={name}", "ww-capnp"], env=self.env).strip()
+        return pathlib.Path(value if value.startswith(str(self.root)) else str(self.root) + value)
+
+    def build_and_run(self, name, source, package, static, compiler, standard, more=()):
         suffix = ".cc" if compiler == "c++" else ".c"
         path = self.work / (name + suffix)
         path.write_text(source)
@@ -99,7 +132,7 @@ class Prefix:
         if static:  # our own archives by name; everything else as the linker likes
             flags = [str(self.lib / f"lib{f[2:]}.a") if f[:2] == "-l" and f[2:].startswith("ww") else f for f in flags]
         program = self.work / name
-        run([compiler, f"-std={standard}", "-Wall", "-Werror", path, "-o", program, *flags], timeout=60)
+        run([compiler, f"-std={standard}", "-Wall", "-Werror", path, *more, "-o", program, *flags], timeout=60)
         return run([program], env=dict(os.environ, LD_LIBRARY_PATH="" if static else str(self.lib)))
 
 
@@ -143,6 +176,20 @@ def main(build, scratch):
         links(f"peer-id-{package}", PEER_ID_PROGRAM, package, True, "cc", "gnu17",
               want="12D3KooWLnZUpcaBwbz9uD1XsyyHnbXUrJRmxnsMiRnuCmvPix67")
 
+    def schemas():
+        work = prefix.work / "schema"
+        work.mkdir()
+        (work / "job.capnp").write_text(SCHEMA)
+        run(["capnp", "compile", f"-I{prefix.variable('schemadir')}", f"-o{prefix.variable('plugin')}:{work}",
+             f"--src-prefix={work}", work / "job.capnp"])
+        made = ["-I", work, work / "job.capnp.c", work / "job.capnp.rpc.c"]
+        got = prefix.build_and_run("job", SCHEMA_PROGRAM, "ww-capnp", False, "cc", "c11", made)
+        assert got == "a none run\n", got
+    if has_tool("capnp"):
+        tap.check("a schema that imports /ww/c.capnp makes a program, with what pkg-config says", schemas)
+    else:
+        tap.skip("a schema makes a program", "capnp is not installed")
+
     def capnp_alone():
         needed = run(["ldd", next(prefix.lib.glob("libww-capnp.so"))])
         assert not any(other in needed for other in ("sodium", "crypto", "libuv", "pthread")), needed
@@ -163,14 +210,14 @@ def main(build, scratch):
         ww = prefix.prefix / "bin/ww"
         listed = [line.split()[0] for line in run([ww, "help"]).split("Commands:\n")[1].split("\n\n")[0].splitlines()]
         assert len(listed) >= 6, listed
-        for page in ["ww"] + [f"ww-{c}" for c in listed]:
+        for page in ["capnpc-ww", "ww"] + [f"ww-{c}" for c in listed]:
             path = prefix.prefix / f"share/man/man1/{page}.1"
             text = path.read_text()
             assert text.startswith(".TH") and ".SH NAME" in text, page
             if has_tool("groff"):
                 said = subprocess.run(["groff", "-man", "-Tutf8", "-ww", "-z", path], capture_output=True, text=True).stderr
                 assert said == "", said
-    tap.check("there is a manual page for ww and every command, and groff accepts each", manual)
+    tap.check("there is a manual page for ww, every command and capnpc-ww, and groff accepts each", manual)
 
     def bash():
         path = prefix.prefix / "share/bash-completion/completions/ww"

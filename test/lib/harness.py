@@ -47,7 +47,7 @@ class Tap:
             self._line(True, name)
             return True
         except Exception:  # noqa: BLE001: any exception is a failed check
-            why = "\n".join("# " + line for line in traceback.format_exc().splitlines()[-25:])
+            why = "\n".join("# " + line for line in traceback.format_exc().splitlines()[-60:])
             self._line(False, name, "\n" + why)
             return False
 
@@ -173,19 +173,31 @@ def _version(*command):
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 
-def build_go(scratch):
-    """The Go peer, built once a scratch folder; None without a Go toolchain that is new enough for its modules."""
+def _build_go(scratch, name, folder, sources, program):
+    """Runs `folder`/build once a scratch folder; None without a Go toolchain that is new enough for the modules."""
     if _version("go", "version") < (1, 21) or not shutil.which("capnp"):
         return None
-    with _locked(scratch, "go"):
-        out = pathlib.Path(scratch) / "go"
+    with _locked(scratch, name):
+        out = pathlib.Path(scratch) / name
         stamp = out / "stamp"
-        sources = sorted((ROOT / "test/interop/go").rglob("*"))
         want = "".join(f"{p.name}:{p.stat().st_mtime_ns}\n" for p in sources if p.is_file())
         if not stamp.exists() or stamp.read_text() != want:
-            run([ROOT / "test/interop/go/build", out], timeout=900)
+            run([folder / "build", out], timeout=900)
             stamp.write_text(want)
-        return str(out / "gopeer")
+        return str(out / program)
+
+
+def build_go(scratch):
+    """The libp2p peer in Go."""
+    folder = ROOT / "test/interop/go"
+    return _build_go(scratch, "go", folder, sorted(folder.rglob("*")), "gopeer")
+
+
+def build_conversation_go(scratch):
+    """The Cap'n Proto peer in Go."""
+    folder = ROOT / "test/interop/conversation/go"
+    return _build_go(scratch, "conversation-go", folder, sorted(folder.parent.glob("go/*")) + [folder.parent / "conversation.capnp"],
+                     "peer")
 
 
 def install_js(scratch):

@@ -36,11 +36,14 @@
 extern "C" {
 #endif
 
-/* Accessors that return views: a view that goes through memory costs more than the accessor. */
+/* Accessors that return views: a view that goes through memory costs more than the accessor. Code that is to
+ * be small calls the functions behind them instead. */
 #if defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
 #define WW_CAPNP_INLINE static inline __attribute__((always_inline))
+#define WW_CAPNP_SMALL 0
 #else
 #define WW_CAPNP_INLINE static inline
+#define WW_CAPNP_SMALL 1
 #endif
 
 struct ww_cap; /* defined by ww/rpc.h; opaque here */
@@ -437,6 +440,8 @@ WW_CAPNP_INLINE const uint8_t *ww_near_(struct ww_pr p, uint64_t w, uint32_t wor
 /* Null reads as the empty struct. */
 WW_CAPNP_INLINE struct ww_sr ww_pr_struct(struct ww_pr p)
 {
+    if (WW_CAPNP_SMALL)
+        return ww_read_struct_(p.seg, p.at, p.depth);
     struct ww_sr s = {p.seg, ww_capnp_null_, 0, 0, 0};
     uint64_t w = ww_load64_(p.at);
     if (w == 0)
@@ -455,6 +460,8 @@ WW_CAPNP_INLINE struct ww_sr ww_pr_struct(struct ww_pr p)
 /* A list read as elements of kind `want`, under the upgrade rules; null reads as the empty list. */
 WW_CAPNP_INLINE struct ww_lr ww_pr_list(struct ww_pr p, enum ww_elem want)
 {
+    if (WW_CAPNP_SMALL)
+        return ww_read_list_(p.seg, p.at, p.depth, want);
     struct ww_lr l = {p.seg, ww_capnp_null_, 0, 0, 0, 0, (uint8_t)want, 0};
     uint64_t w = ww_load64_(p.at);
     uint32_t count = (uint32_t)(w >> 35);
@@ -505,6 +512,8 @@ WW_CAPNP_INLINE struct ww_bytes ww_near_bytes_(struct ww_pr p, uint64_t w, uint3
 
 WW_CAPNP_INLINE struct ww_bytes ww_pr_text(struct ww_pr p)
 {
+    if (WW_CAPNP_SMALL)
+        return ww_read_blob_(p.seg, p.at, true);
     struct ww_bytes none = {ww_capnp_null_, 0};
     uint64_t w = ww_load64_(p.at);
     if (w == 0)
@@ -518,6 +527,8 @@ WW_CAPNP_INLINE struct ww_bytes ww_pr_text(struct ww_pr p)
 
 WW_CAPNP_INLINE struct ww_bytes ww_pr_data(struct ww_pr p)
 {
+    if (WW_CAPNP_SMALL)
+        return ww_read_blob_(p.seg, p.at, false);
     struct ww_bytes none = {ww_capnp_null_, 0};
     uint64_t w = ww_load64_(p.at);
     if (w == 0)
@@ -655,6 +666,8 @@ static inline uint8_t *ww_take_(struct ww_pb p, uint64_t words, uint64_t *ret_of
 /* A new struct of zero bits. */
 WW_CAPNP_INLINE struct ww_sb ww_pb_init_struct(struct ww_pb p, uint16_t data_words, uint16_t ptrs)
 {
+    if (WW_CAPNP_SMALL)
+        return ww_pb_init_struct_(p, data_words, ptrs);
     uint32_t words = (uint32_t)data_words + ptrs;
     uint64_t offset = 0;
     uint8_t *at = words == 0 || words > 32 ? NULL : ww_take_(p, words, &offset);
@@ -673,6 +686,8 @@ WW_API struct ww_lb ww_pb_init_list(struct ww_pb p, enum ww_elem elem, uint32_t 
 WW_CAPNP_INLINE struct ww_lb ww_pb_init_structs(
     struct ww_pb p, uint16_t data_words, uint16_t ptrs, uint32_t count)
 {
+    if (WW_CAPNP_SMALL)
+        return ww_pb_init_structs_(p, data_words, ptrs, count);
     uint32_t each = (uint32_t)data_words + ptrs;
     uint64_t words = (uint64_t)count * each, offset = 0;
     uint8_t *at =
@@ -693,7 +708,8 @@ WW_API struct ww_lb ww_pb_structs(struct ww_pb p, uint16_t data_words, uint16_t 
 static inline void ww_pb_set_text(struct ww_pb p, struct ww_bytes text)
 {
     uint64_t offset = 0;
-    uint8_t *at = !text.ptr || text.len > 256 ? NULL : ww_take_(p, text.len / 8 + 1, &offset);
+    uint8_t *at =
+        WW_CAPNP_SMALL || !text.ptr || text.len > 256 ? NULL : ww_take_(p, text.len / 8 + 1, &offset);
     if (!at) {
         ww_pb_set_bytes_(p, text, 1);
         return;

@@ -39,11 +39,23 @@ uint64_t ww_prng_u64(struct ww_prng *p)
     return result;
 }
 
+/* The upper half of the product. */
+static uint64_t mul_high(uint64_t a, uint64_t b)
+{
+#if defined(__SIZEOF_INT128__)
+    return (uint64_t)(((unsigned __int128)a * b) >> 64);
+#else
+    uint64_t al = (uint32_t)a, ah = a >> 32, bl = (uint32_t)b, bh = b >> 32;
+    uint64_t mid = ah * bl + (al * bl >> 32), low = al * bh + (uint32_t)mid;
+    return ah * bh + (mid >> 32) + (low >> 32);
+#endif
+}
+
 uint64_t ww_prng_below(struct ww_prng *p, uint64_t bound)
 {
     WW_ASSERT(bound > 0);
     /* Lemire's multiply-shift; the bias of skipping rejection is below 2^-32 for the bounds that we use. */
-    return (uint64_t)(((unsigned __int128)ww_prng_u64(p) * bound) >> 64);
+    return mul_high(ww_prng_u64(p), bound);
 }
 
 double ww_prng_unit(struct ww_prng *p)

@@ -36,10 +36,8 @@ static void copy_elements(struct ww_lb to, struct ww_lr from)
 /* Bytes up to the last that is not zero, at least `floor`. */
 static uint32_t used_bytes(const uint8_t *data, uint32_t bytes, uint32_t floor)
 {
-    while (bytes > floor && bytes % 8 != 0 && data[bytes - 1] == 0)
+    while (bytes > floor && data[bytes - 1] == 0)
         bytes--;
-    while (bytes > floor && bytes % 8 == 0 && ww_load64_(data + bytes - 8) == 0)
-        bytes -= 8;
     return bytes > floor ? bytes : floor;
 }
 

@@ -131,13 +131,16 @@ size_t ww_msg_pack(struct ww_msg *m, uint8_t *out)
 
 void ww_frame_in_init(struct ww_frame_in *in, bool packed, const struct ww_msg_limits *lim)
 {
-    *in = (struct ww_frame_in){.lim = lim ? *lim : ww_msg_limits_default, .packed = packed};
+    memset(in, 0, sizeof *in);
+    in->lim = lim ? *lim : ww_msg_limits_default;
+    in->packed = packed;
 }
 
 void ww_frame_in_fini(struct ww_frame_in *in)
 {
     ww_free(in->mem);
-    *in = (struct ww_frame_in){.err = WW_ESTATE};
+    memset(in, 0, sizeof *in);
+    in->err = WW_ESTATE;
 }
 
 bool ww_frame_in_idle(const struct ww_frame_in *in)

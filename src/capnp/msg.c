@@ -386,7 +386,9 @@ static struct ww_seg *add_seg(struct ww_msg *m, uint64_t words)
 uint8_t *ww_seg_alloc_slow(struct ww_seg **io_seg, uint64_t words, uint64_t clear)
 {
     struct ww_msg *m = (*io_seg)->msg;
-    struct ww_seg *seg = ww_msg_seg_at(m, m->seg_count - 1);
+    struct ww_seg *seg = *io_seg;
+    if (words > seg->capacity - seg->used)
+        seg = ww_msg_seg_at(m, m->seg_count - 1);
     if (words > seg->capacity - seg->used)
         seg = add_seg(m, words);
     if (!seg)

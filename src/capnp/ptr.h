@@ -174,12 +174,15 @@ void ww_pads_clear(struct ww_seg *seg, uint64_t w);
 void ww_struct_move(struct ww_sb to, struct ww_sb from);
 /* Copies all elements of `from` to `to`, from element `at` on. */
 void ww_lb_copy(struct ww_lb to, uint32_t at, struct ww_lr from);
-/* As ww_seg_alloc, when *io_seg is full. */
+/* As ww_seg_alloc, which has the common case inline. */
 uint8_t *ww_seg_alloc_slow(struct ww_seg **io_seg, uint64_t words, uint64_t clear);
 
 /* Structs are small: a call of memset would cost more than the stores. */
 static inline void ww_words_clear(uint8_t *at, uint64_t words)
 {
+#if defined(__OPTIMIZE_SIZE__)
+    memset(at, 0, (size_t)words * 8);
+#else
     switch (words) {
     case 8:
         ww_store64_(at + 56, 0);
@@ -210,6 +213,7 @@ static inline void ww_words_clear(uint8_t *at, uint64_t words)
     default:
         memset(at, 0, (size_t)words * 8);
     }
+#endif
 }
 
 /* The next words of a segment that has room; the last `clear` of them are zeroed. */
@@ -225,7 +229,7 @@ static inline uint8_t *ww_seg_take(struct ww_seg *seg, uint64_t words, uint64_t 
  * error. */
 static inline uint8_t *ww_seg_alloc(struct ww_seg **io_seg, uint64_t words, uint64_t clear)
 {
-    if (WW_LIKELY(words <= (*io_seg)->capacity - (*io_seg)->used))
+    if (!WW_CAPNP_SMALL && WW_LIKELY(words <= (*io_seg)->capacity - (*io_seg)->used))
         return ww_seg_take(*io_seg, words, clear);
     return ww_seg_alloc_slow(io_seg, words, clear);
 }

@@ -29,7 +29,7 @@ ww_err ww_frame_check(struct ww_bytes in, const struct ww_msg_limits *lim, uint6
     }
     for (uint64_t i = 0; i < count; i++)
         words += ww_load32_(in.ptr + 4 + (size_t)i * 4);
-    if (words > lim->words)
+    if (words > lim->words || words > SIZE_MAX / 16)
         return WW_ELIMIT;
     *ret_bytes = table + words * 8;
     return in.len < *ret_bytes ? WW_EAGAIN : 0;
@@ -88,43 +88,6 @@ void ww_msg_frame_write(struct ww_msg *m, uint8_t *out)
             memcpy(out, seg.ptr, seg.len);
         out += seg.len;
     }
-}
-
-size_t ww_msg_pack_bound(struct ww_msg *m)
-{
-    return ww_pack_bound(ww_msg_frame_bytes(m));
-}
-
-/* Packs a segment table word by word, so that it needs no memory. The reference packs the table on its own,
- * and its runs of zero words end with it. */
-static size_t pack_table(const struct ww_msg *m, uint8_t *out)
-{
-    uint8_t table[256];
-    size_t bytes = ww_frame_table_bytes(m);
-    if (bytes <= sizeof table) {
-        ww_frame_table_write(m, table);
-        return ww_pack(ww_bytes(table, bytes), out);
-    }
-    uint8_t *heap = ww_alloc(bytes);
-    size_t n = 0;
-    if (heap) {
-        ww_frame_table_write(m, heap);
-        n = ww_pack(ww_bytes(heap, bytes), out);
-        ww_free(heap);
-    }
-    return n;
-}
-
-size_t ww_msg_pack(struct ww_msg *m, uint8_t *out)
-{
-    if (!rooted(m))
-        return 0;
-    size_t n = pack_table(m, out);
-    if (n == 0)
-        return ww_msg_fail(m, WW_ENOMEM), 0;
-    for (uint32_t i = 0; i < m->seg_count; i++)
-        n += ww_pack(ww_msg_seg(m, i), out + n);
-    return n;
 }
 
 /* ---- cutting a stream */

@@ -182,7 +182,7 @@ static struct ww_seg *seg_slot(struct ww_msg *m, uint32_t id)
     return id == 0 ? &m->seg0 : m->more[id - 1];
 }
 
-static ww_err open_frame(struct ww_msg *m, struct ww_bytes frame, const struct ww_msg_limits *lim)
+ww_err ww_msg_open_frame(struct ww_msg *m, struct ww_bytes frame, const struct ww_msg_limits *lim)
 {
     uint64_t bytes;
     ww_err err = ww_frame_check(frame, lim, &bytes);
@@ -203,7 +203,7 @@ static ww_err open_frame(struct ww_msg *m, struct ww_bytes frame, const struct w
 ww_err ww_msg_open(struct ww_msg *m, struct ww_bytes frame, const struct ww_msg_limits *lim)
 {
     ww_msg_reset(m);
-    return open_frame(m, frame, lim ? lim : &ww_msg_limits_default);
+    return ww_msg_open_frame(m, frame, lim ? lim : &ww_msg_limits_default);
 }
 
 ww_err ww_msg_open_next(struct ww_msg *m, struct ww_bytes *io_frames, const struct ww_msg_limits *lim)
@@ -216,7 +216,7 @@ ww_err ww_msg_open_next(struct ww_msg *m, struct ww_bytes *io_frames, const stru
     return 0;
 }
 
-static ww_err mem_reserve(struct ww_msg *m, size_t bytes)
+ww_err ww_msg_mem_reserve(struct ww_msg *m, size_t bytes)
 {
     if (m->mem_bytes >= bytes)
         return 0;
@@ -239,9 +239,9 @@ ww_err ww_msg_open_copy(struct ww_msg *m, struct ww_bytes frame, const struct ww
     ww_err err = ww_frame_check(frame, lim, &bytes);
     if (err < 0)
         return err == WW_EAGAIN ? WW_ETRUNC : err;
-    WW_TRY(mem_reserve(m, (size_t)bytes));
+    WW_TRY(ww_msg_mem_reserve(m, (size_t)bytes));
     memcpy(m->mem, frame.ptr, (size_t)bytes);
-    return open_frame(m, (struct ww_bytes){m->mem, (size_t)bytes}, lim);
+    return ww_msg_open_frame(m, (struct ww_bytes){m->mem, (size_t)bytes}, lim);
 }
 
 ww_err ww_msg_open_take(struct ww_msg *m, uint8_t *mem, size_t mem_bytes, const struct ww_msg_limits *lim)
@@ -252,7 +252,7 @@ ww_err ww_msg_open_take(struct ww_msg *m, uint8_t *mem, size_t mem_bytes, const 
     m->mem = mem;
     m->mem_bytes = mem_bytes;
     m->mem_given = false;
-    return open_frame(m, (struct ww_bytes){mem, mem_bytes}, lim ? lim : &ww_msg_limits_default);
+    return ww_msg_open_frame(m, (struct ww_bytes){mem, mem_bytes}, lim ? lim : &ww_msg_limits_default);
 }
 
 void ww_msg_move(struct ww_msg *to, struct ww_msg *from)
@@ -264,25 +264,6 @@ void ww_msg_move(struct ww_msg *to, struct ww_msg *from)
     uint32_t hint = from->hint;
     ww_msg_init(from, to->cap_ops);
     from->hint = hint;
-}
-
-/* Unpacked straight into the message's own memory, whose size is known from a first pass over the tags. */
-ww_err ww_msg_open_packed(struct ww_msg *m, struct ww_bytes packed, const struct ww_msg_limits *lim)
-{
-    uint64_t bytes, frame_bytes;
-    lim = lim ? lim : &ww_msg_limits_default;
-    ww_msg_reset(m);
-    uint64_t table_bytes = ((uint64_t)lim->segments / 2 + 1) * 8;
-    WW_TRY(ww_unpacked_bytes(packed, lim->words * 8 + table_bytes, &bytes));
-    if (bytes == 0)
-        return WW_ETRUNC;
-    WW_TRY(mem_reserve(m, (size_t)bytes));
-    WW_TRY(ww_unpack(packed, m->mem, (size_t)bytes));
-    struct ww_bytes frame = {m->mem, (size_t)bytes};
-    ww_err err = ww_frame_check(frame, lim, &frame_bytes);
-    if (err < 0)
-        return err == WW_EAGAIN ? WW_ETRUNC : err;
-    return frame_bytes == bytes ? open_frame(m, frame, lim) : WW_EMALFORMED;
 }
 
 ww_err ww_msg_open_segs(
@@ -331,7 +312,7 @@ static bool first_seg(struct ww_msg *m)
 {
     uint32_t words = m->hint < 2 ? 128 : m->hint;
     if (m->mem_bytes < HEADROOM + 16 || (!m->mem_given && m->mem_bytes < HEADROOM + (size_t)words * 8)) {
-        if (mem_reserve(m, HEADROOM + (size_t)words * 8) < 0)
+        if (ww_msg_mem_reserve(m, HEADROOM + (size_t)words * 8) < 0)
             return ww_msg_fail(m, WW_ENOMEM), false;
     }
     size_t room = (m->mem_bytes - HEADROOM) / 8;

@@ -144,6 +144,10 @@ static inline struct ww_seg *ww_msg_seg_at(struct ww_msg *m, uint32_t id)
     return id == 0 ? &m->seg0 : m->more[id - 1];
 }
 
+/* msg.c: memory of the message's own, at least so large; and opening a frame in place, of an empty message. */
+ww_err ww_msg_mem_reserve(struct ww_msg *m, size_t bytes);
+ww_err ww_msg_open_frame(struct ww_msg *m, struct ww_bytes frame, const struct ww_msg_limits *lim);
+
 /* Takes the words of an object from the traversal budget. */
 static inline bool ww_seg_charge(const struct ww_seg *seg, uint64_t words)
 {

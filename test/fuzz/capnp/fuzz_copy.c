@@ -18,6 +18,37 @@ static void rebuild(struct ww_msg *copy)
     sink += walk_ptr(ww_msg_root(copy));
 }
 
+/* The children of the root as orphans: resized, joined, handed around, also to another message. */
+static void orphans(struct ww_msg *copy, uint32_t size)
+{
+    struct ww_msg other;
+    ww_msg_init(&other, NULL);
+    ww_msg_hint(&other, size % 64);
+    struct ww_sb s = ww_pb_struct(ww_msg_root_builder(copy), 0, 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        struct ww_orphan o = ww_pb_disown(ww_sb_ptr(s, i));
+        WW_ASSERT(ww_pb_is_null(ww_sb_ptr(s, i)));
+        ww_orphan_resize(&o, size * i);
+        ww_err err = ww_msg_err(copy);
+        WW_ASSERT(err == 0 || err == WW_EINVAL);
+        copy->err = 0;
+        struct ww_lr lists[2] = {ww_lb_reader(ww_orphan_as_list(&o, WW_ELEM_VOID)), {0}};
+        lists[1] = lists[0];
+        copy->err = 0;
+        struct ww_orphan joined =
+            ww_orphan_concat(copy, lists[0].elem == WW_ELEM_BIT ? WW_ELEM_BIT : WW_ELEM_STRUCT, lists, 2);
+        if (ww_msg_err(copy) == 0 && lists[0].count < 1000)
+            WW_ASSERT(ww_orphan_as_list(&joined, lists[0].elem == WW_ELEM_BIT ? WW_ELEM_BIT : WW_ELEM_STRUCT)
+                          .count == lists[0].count * 2);
+        ww_pb_adopt(ww_msg_root_builder(&other), &joined);
+        ww_pb_adopt(ww_sb_ptr(s, (i + size) % 3), &o);
+        WW_ASSERT(ww_orphan_is_null(&o) || ww_msg_err(copy) < 0);
+        ww_orphan_drop(&o);
+    }
+    sink += walk_ptr(ww_msg_root(copy)) + walk_ptr(ww_msg_root(&other));
+    ww_msg_fini(&other);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     const struct ww_msg_limits lim = {.words = 1 << 14, .traversal = 1 << 14, .segments = 8, .depth = 64};
@@ -37,6 +68,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
                 WW_ASSERT(ww_pr_equal(ww_msg_root(&canonical), ww_msg_root(&copy)));
             }
             rebuild(&copy);
+            if (ww_msg_err(&copy) == 0)
+                orphans(&copy, data[len / 2]);
         }
     }
     ww_msg_fini(&again);

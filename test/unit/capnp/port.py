@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 CORE_LIMIT, RPC_LIMIT = 24 << 10, 96 << 10
 SUITES = sys.argv[1:]
 BASE = ["src/base/base.c", "src/base/buf.c", "src/base/map.c", "src/base/prng.c", "src/base/slots.c"]
-CORE = [f"src/capnp/{name}.c" for name in ("build", "canon", "copy", "frame", "msg", "orphan", "pack", "read", "wipe")]
+CORE = [f"src/capnp/{name}.c" for name in ("build", "canon", "copy", "frame", "msg", "orphan", "pack", "packed", "read", "wipe")]
 READ_AND_BUILD = [f"src/capnp/{name}.c" for name in ("build", "copy", "frame", "msg", "read", "wipe")]
 RPC = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "src/rpc").glob("*.c"))
 FLAGS = ["-std=gnu17", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter", f"-I{ROOT}",

@@ -339,6 +339,7 @@ WW_API bool ww_pr_equal(struct ww_pr a, struct ww_pr b);
  * table, to be hashed or signed. Replaces what `to` held; ww_msg_seg(to, 0) are the bytes. WW_EINVAL when
  * there are capabilities. */
 WW_API WW_MUST_USE ww_err ww_msg_canonicalize(struct ww_msg *to, struct ww_pr from);
+/* Also false when memory is out. */
 WW_API bool ww_msg_is_canonical(struct ww_msg *m);
 
 /* ---- loads and stores, little-endian at any alignment */

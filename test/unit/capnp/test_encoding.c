@@ -1,6 +1,7 @@
 /* The encoding's corners: security faults of other implementations, upgrades of every old form in every
  * place, each reason not to be canonical, and each limit with one too many. */
 #include "caps.h"
+#include "test/lib/alloc_fail.h"
 
 #include "capnp/ptr.h"
 
@@ -655,6 +656,40 @@ static void several_messages_in_one_buffer(void **state)
     ww_msg_fini(&r);
 }
 
+/* ---- memory */
+
+static ww_err whole_life(void *ctx)
+{
+    struct ww_msg m, to, back;
+    uint8_t packed[4096];
+    ww_msg_init(&m, NULL);
+    ww_msg_init(&to, NULL);
+    ww_msg_init(&back, NULL);
+    ww_msg_hint(&m, 2);
+    build_deep(&m, 20, true);
+    ww_pb_struct(ww_msg_root_builder(&m), 3, 3);
+    ww_err err = ww_msg_err(&m), last = 0;
+    if (err == 0)
+        last = ww_msg_canonicalize(&to, ww_msg_root(&m));
+    if (err == 0 && ww_msg_pack_bound(&m) <= sizeof packed) {
+        size_t n = ww_msg_pack(&m, packed);
+        err = n == 0 ? ww_msg_err(&m) : ww_msg_open_packed(&back, ww_bytes(packed, n), NULL);
+    }
+    if (err == 0)
+        assert_true(ww_pr_equal(ww_msg_root(&m), ww_msg_root(&back)));
+    if (err == 0 && last == 0)
+        assert_true(ww_pr_equal(ww_msg_root(&m), ww_msg_root(&to)));
+    ww_msg_fini(&back);
+    ww_msg_fini(&to);
+    ww_msg_fini(&m);
+    return err < 0 ? err : last;
+}
+
+static void no_failed_allocation_breaks_a_message(void **state)
+{
+    assert_true(alloc_fail_run(whole_life, NULL) > 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -679,6 +714,7 @@ int main(void)
         cmocka_unit_test(the_capability_table_is_limited),
         cmocka_unit_test(any_alignment_reads),
         cmocka_unit_test(several_messages_in_one_buffer),
+        cmocka_unit_test(no_failed_allocation_breaks_a_message),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

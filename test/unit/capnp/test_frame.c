@@ -189,13 +189,44 @@ static void any_split_gives_the_same_frames(void **state)
 {
     uint8_t plain[512], packed[1024];
     size_t packed_len, len = sample_stream(plain, packed, &packed_len);
-    for (size_t a = 0; a <= len; a += 3) {
-        for (size_t b = a; b <= len; b += 7)
+    for (size_t a = 0; a <= len; a++) {
+        for (size_t b = a; b <= len; b++)
             feed_in_pieces(ww_bytes(plain, len), false, a, b, ww_bytes(plain, len));
     }
     for (size_t a = 0; a <= packed_len; a++) {
-        for (size_t b = a; b <= packed_len; b += 5)
+        for (size_t b = a; b <= packed_len; b++)
             feed_in_pieces(ww_bytes(packed, packed_len), true, a, b, ww_bytes(plain, len));
+    }
+}
+
+/* A stream that ends inside a message is told from one that ends behind it. */
+static void truncation_is_seen_at_every_byte(void **state)
+{
+    uint8_t plain[512], packed[1024];
+    size_t packed_len, len = sample_stream(plain, packed, &packed_len);
+    for (int pack = 0; pack < 2; pack++) {
+        unsigned clean = 0;
+        for (size_t end = 0; end <= (pack ? packed_len : len); end++) {
+            struct ww_frame_in in;
+            struct ww_bytes frame;
+            size_t frames = 0, seen = 0;
+            ww_frame_in_init(&in, pack, NULL);
+            for (size_t at = 0; at < end; at++) { /* byte by byte */
+                struct ww_bytes chunk = ww_bytes((pack ? packed : plain) + at, 1);
+                ww_err err;
+                while ((err = ww_frame_in_feed(&in, &chunk, &frame)) == 0) {
+                    frames++;
+                    seen += frame.len;
+                }
+                assert_int_equal(err, WW_EAGAIN);
+            }
+            clean += ww_frame_in_idle(&in);
+            if (ww_frame_in_idle(&in))
+                assert_int_equal(ww_frame_in_idle(&in), frames == clean - 1);
+            assert_true(pack || !ww_frame_in_idle(&in) || seen == end);
+            ww_frame_in_fini(&in);
+        }
+        assert_int_equal(clean, 4); /* before the first message and behind each of the three */
     }
 }
 
@@ -255,6 +286,7 @@ int main(void)
         cmocka_unit_test(broken_packing_is_refused),
         cmocka_unit_test(segment_tables_are_checked),
         cmocka_unit_test(any_split_gives_the_same_frames),
+        cmocka_unit_test(truncation_is_seen_at_every_byte),
         cmocka_unit_test(broken_streams_stay_broken),
         cmocka_unit_test(claims_do_not_allocate),
     };

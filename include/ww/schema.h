@@ -264,6 +264,150 @@ static inline ww_err ww_schema_field_type(
     return 0;
 }
 
+/* ---- dynamic access: fields by name and value, in messages of any type
+ *
+ * Readers are as total as those of ww/capnp.h: malformed bytes read as defaults and latch in the message. The
+ * errors here are those of the program: WW_EINVAL a field of another struct, a value of another type or out
+ * of its range; WW_ESTATE a union's member that is not the active one; WW_ENOTFOUND a name that is not there,
+ * or a schema that was not loaded; WW_EMALFORMED a schema that does not fit together. `diag` (NULL allowed)
+ * says more. */
+
+struct ww_dyn_struct {
+    struct ww_type type;
+    struct ww_sr r;
+};
+
+struct ww_dyn_list {
+    struct ww_type type; /* of the list, not of its elements */
+    struct ww_lr r;
+};
+
+struct ww_dyn_sb {
+    struct ww_type type;
+    struct ww_sb b;
+};
+
+struct ww_dyn_lb {
+    struct ww_type type;
+    struct ww_lb b;
+};
+
+struct ww_dyn_value {
+    struct ww_type type; /* says which member counts */
+    union {
+        bool b;
+        int64_t i;             /* of Int8 to Int64 */
+        uint64_t u;            /* of UInt8 to UInt64 */
+        double f;              /* of both floats */
+        uint16_t e;            /* of enums; may be one that the schema does not know */
+        struct ww_bytes bytes; /* of Text and Data */
+        struct ww_sr s;
+        struct ww_lr l;
+        struct ww_pr p;     /* of AnyPointer that is not a capability */
+        struct ww_cap *cap; /* of interfaces and Capability; borrowed */
+    } as;
+};
+
+/* The struct or list that a pointer leads to; null is the empty one. */
+WW_API WW_MUST_USE ww_err ww_dyn_root(struct ww_pr p, struct ww_type type, struct ww_dyn_struct *ret);
+
+/* What a field holds, or its default. For a group, the group. */
+WW_API WW_MUST_USE ww_err ww_dyn_get(
+    struct ww_dyn_struct s, const struct ww_schema_field *f, struct ww_dyn_value *ret);
+WW_API WW_MUST_USE ww_err ww_dyn_get_name(
+    struct ww_dyn_struct s, const char *name, struct ww_dyn_value *ret, struct ww_diag *diag);
+/* Whether a field is there: pointers that are not null, all others always, but of the union only its active
+ * member. */
+WW_API bool ww_dyn_has(struct ww_dyn_struct s, const struct ww_schema_field *f);
+/* The union's active member; NULL when there is no union, or a member that the schema does not know. */
+WW_API const struct ww_schema_field *ww_dyn_which(struct ww_dyn_struct s);
+/* Element `i`; WW_EINVAL when there is none. */
+WW_API WW_MUST_USE ww_err ww_dyn_at(struct ww_dyn_list l, uint32_t i, struct ww_dyn_value *ret);
+/* A value that is a struct or group, or a list, as such. WW_EINVAL when it is not. */
+WW_API WW_MUST_USE ww_err ww_dyn_as_struct(const struct ww_dyn_value *v, struct ww_dyn_struct *ret);
+WW_API WW_MUST_USE ww_err ww_dyn_as_list(const struct ww_dyn_value *v, struct ww_dyn_list *ret);
+
+/* Values to set. A number suits every numeric field that can hold it. Text suits enums, by name. */
+WW_API struct ww_dyn_value ww_dyn_void(void);
+WW_API struct ww_dyn_value ww_dyn_bool(bool v);
+WW_API struct ww_dyn_value ww_dyn_int(int64_t v);
+WW_API struct ww_dyn_value ww_dyn_uint(uint64_t v);
+WW_API struct ww_dyn_value ww_dyn_float(double v);
+WW_API struct ww_dyn_value ww_dyn_text(struct ww_bytes v);
+WW_API struct ww_dyn_value ww_dyn_data(struct ww_bytes v);
+WW_API struct ww_dyn_value ww_dyn_cap(struct ww_cap *v);
+
+/* A new struct where `p` leads. */
+WW_API WW_MUST_USE ww_err ww_dyn_init_root(struct ww_pb p, struct ww_type type, struct ww_dyn_sb *ret);
+static inline struct ww_dyn_struct ww_dyn_reader(struct ww_dyn_sb s)
+{
+    struct ww_dyn_struct r = {s.type, ww_sb_reader(s.b)};
+    return r;
+}
+/* Sets a field and makes it the active member of its union. Structs and lists are copied and must be of the
+ * field's type; AnyPointer takes any. Capabilities get their own reference. */
+WW_API WW_MUST_USE ww_err ww_dyn_set(
+    struct ww_dyn_sb s, const struct ww_schema_field *f, const struct ww_dyn_value *v, struct ww_diag *diag);
+WW_API WW_MUST_USE ww_err ww_dyn_set_name(
+    struct ww_dyn_sb s, const char *name, const struct ww_dyn_value *v, struct ww_diag *diag);
+/* Back to the default; a union's member becomes active. */
+WW_API WW_MUST_USE ww_err ww_dyn_clear(struct ww_dyn_sb s, const struct ww_schema_field *f);
+/* A new struct, or a cleared group; makes a union's member active. */
+WW_API WW_MUST_USE ww_err ww_dyn_init(
+    struct ww_dyn_sb s, const struct ww_schema_field *f, struct ww_dyn_sb *ret);
+/* The struct or group that is there, or a copy of the default; of the union only its active member. */
+WW_API WW_MUST_USE ww_err ww_dyn_edit(
+    struct ww_dyn_sb s, const struct ww_schema_field *f, struct ww_dyn_sb *ret);
+WW_API WW_MUST_USE ww_err ww_dyn_init_list(
+    struct ww_dyn_sb s, const struct ww_schema_field *f, uint32_t count, struct ww_dyn_lb *ret);
+WW_API WW_MUST_USE ww_err ww_dyn_edit_list(
+    struct ww_dyn_sb s, const struct ww_schema_field *f, struct ww_dyn_lb *ret);
+/* The pointer of a pointer field, to be set by hand, such as an AnyPointer with ww_dyn_init_root. */
+WW_API WW_MUST_USE ww_err ww_dyn_pointer(
+    struct ww_dyn_sb s, const struct ww_schema_field *f, struct ww_pb *ret);
+
+/* The same for elements of lists. */
+WW_API WW_MUST_USE ww_err ww_dyn_put(
+    struct ww_dyn_lb l, uint32_t i, const struct ww_dyn_value *v, struct ww_diag *diag);
+WW_API WW_MUST_USE ww_err ww_dyn_put_struct(struct ww_dyn_lb l, uint32_t i, struct ww_dyn_sb *ret);
+WW_API WW_MUST_USE ww_err ww_dyn_put_list(
+    struct ww_dyn_lb l, uint32_t i, uint32_t count, struct ww_dyn_lb *ret);
+
+/* ---- text and JSON
+ *
+ * Both are those of the reference implementation's `capnp convert`, byte for byte when printed, and all that
+ * it reads is read. Nesting is bounded, and so is memory: by the output's `max`, by the message's own limits,
+ * and by some twenty times the input while parsing. */
+
+/* A text that grows. Start with all zeroes; `max` 0 means 256 MiB. Used again after `len` was set to 0, it
+ * keeps its memory. */
+struct ww_str {
+    char *text; /* ends with a zero; NULL while nothing was written */
+    size_t len;
+    size_t capacity;
+    size_t max;
+};
+WW_API void ww_str_fini(struct ww_str *s);
+
+/* Appends a struct in the form of the schema language: "(x = 3, y = -4)". `pretty` breaks long lines. Errors
+ * of the message are returned too. */
+WW_API WW_MUST_USE ww_err ww_text_print(
+    struct ww_dyn_struct s, bool pretty, struct ww_str *out, struct ww_diag *diag);
+/* Builds the struct that `text` describes. Comments and all literals of the language are read; names of
+ * constants, imports and embeds are refused. Errors begin with "line:column: ". *ret_used: the bytes up to
+ * what follows, which may be the next struct; NULL: nothing but space and comments may follow. After an error
+ * `to` is null or holds a part. */
+WW_API WW_MUST_USE ww_err ww_text_parse(
+    struct ww_bytes text, struct ww_type type, struct ww_pb to, size_t *ret_used, struct ww_diag *diag);
+
+/* The same for JSON, with the annotations of /capnp/compat/json.capnp. 64-bit integers are printed as strings
+ * and read as either; capabilities and AnyPointer have no JSON (WW_EUNSUPPORTED). Members that the schema
+ * does not know are ignored. What is read is strict RFC 8259. */
+WW_API WW_MUST_USE ww_err ww_json_print(
+    struct ww_dyn_struct s, bool pretty, struct ww_str *out, struct ww_diag *diag);
+WW_API WW_MUST_USE ww_err ww_json_parse(
+    struct ww_bytes json, struct ww_type type, struct ww_pb to, size_t *ret_used, struct ww_diag *diag);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,61 @@
+/* Parsing text: what is accepted prints, and what was printed is accepted and prints the same. The first
+ * byte chooses the type. */
+#include "schemas.h"
+
+static const struct ww_msg_limits lim = {.words = 1 << 20, .traversal = 1 << 24, .segments = 64, .depth = 64};
+
+/* Prints what was built, read as strictly as if it had been received. */
+static ww_err print(struct ww_msg *m, struct ww_type type, bool pretty, struct ww_str *out)
+{
+    struct ww_dyn_struct s;
+    struct ww_msg copy;
+    size_t bytes = ww_msg_frame_bytes(m);
+    uint8_t *frame = ww_alloc(bytes);
+    ww_msg_init(&copy, NULL);
+    ww_msg_frame_write(m, frame);
+    ww_err err = ww_msg_open(&copy, ww_bytes(frame, bytes), &lim);
+    if (err == 0)
+        err = ww_dyn_root(ww_msg_root(&copy), type, &s);
+    if (err == 0)
+        err = ww_text_print(s, pretty, out, NULL);
+    ww_msg_fini(&copy);
+    ww_free(frame);
+    return err;
+}
+
+static void round_trip(struct ww_msg *m, struct ww_type type, bool pretty)
+{
+    struct ww_str first = {.max = 1 << 22}, second = {.max = 1 << 22};
+    struct ww_diag diag;
+    struct ww_msg again;
+    ww_msg_init(&again, NULL);
+    if (print(m, type, pretty, &first) == 0) {
+        ww_err err =
+            ww_text_parse(ww_bytes(first.text, first.len), type, ww_msg_root_builder(&again), NULL, &diag);
+        WW_ASSERT(err == 0);
+        WW_ASSERT(print(&again, type, pretty, &second) == 0);
+        WW_ASSERT(first.len == second.len && memcmp(first.text, second.text, first.len) == 0);
+    }
+    ww_msg_fini(&again);
+    ww_str_fini(&first);
+    ww_str_fini(&second);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+    struct ww_diag diag = {0};
+    struct ww_msg m;
+    size_t used;
+    if (len == 0)
+        return 0;
+    struct ww_type type = fuzz_type(data[0]);
+    ww_msg_init(&m, NULL);
+    ww_err err = ww_text_parse(ww_bytes(data + 1, len - 1), type, ww_msg_root_builder(&m), &used, &diag);
+    WW_ASSERT(err <= 0 && (err < 0 || used < len) && (err == 0 || diag.text[0]));
+    if (err == 0 && ww_msg_err(&m) == 0) {
+        round_trip(&m, type, false);
+        round_trip(&m, type, true);
+    }
+    ww_msg_fini(&m);
+    return 0;
+}

@@ -39,10 +39,7 @@ static void put_node(struct gen *g, const struct embedded *e, size_t which, cons
 {
     const struct node *n = e->nodes[which];
     unsigned long long id = n->id;
-    struct ww_msg flat;
-    ww_msg_init(&flat, NULL);
-    model_flatten(&flat, n);
-    struct ww_bytes seg = ww_msg_seg(&flat, 0);
+    struct ww_bytes seg = model_flatten(g->m, n);
     char *words = textf("words_%016llx", id);
     put_words(&g->c, words, seg);
     put_deps(g, e, which, d);
@@ -52,7 +49,6 @@ static void put_node(struct gen *g, const struct embedded *e, size_t which, cons
         put(&g->c, "deps_%016llx};\n\n", id);
     else
         put(&g->c, "NULL};\n\n");
-    ww_msg_fini(&flat);
 }
 
 /* `kitchen.capnp` under the prefix "ww_" gives ww_kitchen_file: files may share a prefix. */

@@ -14,25 +14,20 @@ void put_words(struct out *o, const char *name, struct ww_bytes seg)
 
 void emit_image(struct gen *g, const char *name, struct ww_pr value)
 {
-    struct ww_msg flat;
-    ww_msg_init(&flat, NULL);
-    for (uint32_t words = 1024; words == 1024 || (ww_msg_seg_count(&flat) > 1 && !ww_msg_err(&flat));
+    struct ww_msg *flat = g->m->flat;
+    for (uint32_t words = 1024; words == 1024 || (ww_msg_seg_count(flat) > 1 && !ww_msg_err(flat));
          words *= 4) {
-        ww_msg_reset(&flat);
-        ww_msg_hint(&flat, words);
-        ww_pb_set(ww_msg_root_builder(&flat), value);
+        ww_msg_reset(flat);
+        ww_msg_hint(flat, words);
+        ww_pb_set(ww_msg_root_builder(flat), value);
     }
-    if (ww_msg_err(&flat) < 0) {
-        const char *text = ww_err_text(ww_msg_err(&flat));
-        ww_msg_fini(&flat);
-        give_up(textf("the value of %s cannot be copied: %s", name, text));
-    }
-    struct ww_bytes seg = ww_msg_seg(&flat, 0);
+    if (ww_msg_err(flat) < 0)
+        give_up(textf("the value of %s cannot be copied: %s", name, ww_err_text(ww_msg_err(flat))));
+    struct ww_bytes seg = ww_msg_seg(flat, 0);
     put(&g->h, "extern const struct ww_seg %s;\n", name);
     put_words(&g->c, textf("%s_words", name), seg);
     put(&g->c, "const struct ww_seg %s = {NULL, (uint8_t *)%s_words, %zu, %zu, 0, 0};\n\n", name, name,
         seg.len / 8, seg.len / 8);
-    ww_msg_fini(&flat);
 }
 
 static char *signed_literal(const char *type, unsigned bits, int64_t v)

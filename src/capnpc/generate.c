@@ -126,13 +126,17 @@ static void generate_file(const struct model *m, struct ww_lr files, uint32_t in
     }
 }
 
-static void run(struct ww_msg *request, struct ww_bytes in)
+/* The request and scratch. Static: they are used after a jump. */
+static struct ww_msg messages[3];
+
+static void run(struct ww_bytes in)
 {
+    struct ww_msg *request = &messages[0];
     /* Each node is visited some hundred times; a request whose pointers lead to the same place again and
      * again would be visited without end. */
     const struct ww_msg_limits lim = {
         .words = UINT32_MAX, .traversal = in.len / 8 * 4096 + (1 << 20), .segments = 65536, .depth = 64};
-    struct model m;
+    struct model m = {.flat = &messages[1], .copy = &messages[2]};
     if (ww_msg_open(request, in, &lim) < 0)
         give_up("standard input is not a CodeGeneratorRequest; start this through `capnp compile -o`");
     model_init(&m, request);
@@ -145,14 +149,15 @@ static void run(struct ww_msg *request, struct ww_bytes in)
 
 const char *generate(struct ww_bytes in, const struct made_file **ret_files)
 {
-    static struct ww_msg request; /* static: it is used after a jump */
-    ww_msg_init(&request, NULL);
+    for (size_t i = 0; i < WW_COUNT_OF(messages); i++)
+        ww_msg_init(&messages[i], NULL);
     all_files = NULL;
     end_of_files = &all_files;
     out_message = NULL;
     if (setjmp(out_given_up) == 0)
-        run(&request, in);
-    ww_msg_fini(&request);
+        run(in);
+    for (size_t i = 0; i < WW_COUNT_OF(messages); i++)
+        ww_msg_fini(&messages[i]);
     *ret_files = out_message ? NULL : all_files;
     return out_message;
 }

@@ -250,23 +250,22 @@ struct node *child_node(const struct model *m, const struct node *n, uint32_t i)
     return child && node_scope(child) == n->id ? child : NULL;
 }
 
-void model_flatten(struct ww_msg *to, const struct node *n)
+struct ww_bytes model_flatten(const struct model *m, const struct node *n)
 {
-    struct ww_msg copy;
-    ww_msg_init(&copy, NULL);
-    struct ww_pb root = ww_msg_root_builder(&copy);
+    ww_msg_reset(m->copy);
+    struct ww_pb root = ww_msg_root_builder(m->copy);
     ww_pb_set_struct(root, n->s);
     size_t cut = ww_pr_text(ww_sr_ptr(n->s, 0)).len - strlen(n->schema);
     uint32_t prefix = ww_sr_u32(n->s, 2);
     struct ww_sb s = ww_pb_struct(root, 5, 6);
     ww_pb_set_text(ww_sb_ptr(s, 0), ww_text(n->schema));
     ww_sb_set_u32(s, 2, prefix > cut ? prefix - (uint32_t)cut : 0);
-    ww_err err = ww_msg_canonicalize(to, ww_msg_root(&copy));
+    ww_err err = ww_msg_canonicalize(m->flat, ww_msg_root(m->copy));
     if (err == 0)
-        err = ww_msg_err(&copy);
-    ww_msg_fini(&copy);
+        err = ww_msg_err(m->copy);
     if (err < 0)
-        ww_msg_fini(to), broken(ww_err_text(err), n->id);
+        broken(ww_err_text(err), n->id);
+    return ww_msg_seg(m->flat, 0);
 }
 
 /* The name as displayed, without directories, and without what would end a comment or a string. */

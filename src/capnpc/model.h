@@ -57,6 +57,7 @@ struct inst_table {
 
 struct model {
     struct ww_msg *msg;
+    struct ww_msg *flat, *copy; /* scratch; the caller's, so that they are finished whatever happens */
     struct node *nodes;
     size_t count;
     bool *embedded;           /* scratch of emit_nodes, one for each node */
@@ -89,9 +90,9 @@ _Noreturn void broken(const char *what, uint64_t id);
 
 /* Ends the program with a message when the request is malformed. */
 void model_init(struct model *m, struct ww_msg *request);
-/* The node as one canonical segment in `to`, its display name without directories: no trace of where the
- * compiler ran. */
-void model_flatten(struct ww_msg *to, const struct node *n);
+/* The node as one canonical segment, its display name without directories: no trace of where the compiler ran.
+ * Valid until `flat` is used again. */
+struct ww_bytes model_flatten(const struct model *m, const struct node *n);
 
 /* names.c: gives every node its name in C. `dir/some-file.capnp` has the stem `some_file`. */
 void name_nodes(const struct model *m);

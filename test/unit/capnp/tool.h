@@ -9,7 +9,7 @@
 
 #include "ww/capnp.h"
 
-static void write_temp(char *path, struct ww_bytes data)
+static inline void write_temp(char *path, struct ww_bytes data)
 {
     int fd = mkstemp(path);
     assert_true(fd >= 0);
@@ -18,7 +18,7 @@ static void write_temp(char *path, struct ww_bytes data)
 }
 
 /* Runs `capnp VERB -I... ARGS` on `in`; the result is the caller's to free and NUL-terminated. */
-static uint8_t *run_tool(
+static inline uint8_t *run_tool(
     const char *verb, const char *flags, const char *args, struct ww_bytes in, size_t *ret_len)
 {
     char path[] = "/tmp/ww-capnp-XXXXXX", command[1024];
@@ -35,7 +35,7 @@ static uint8_t *run_tool(
     return out;
 }
 
-static void assert_decodes(struct ww_msg *m, const char *type, const char *want)
+static inline void assert_decodes(struct ww_msg *m, const char *type, const char *want)
 {
     size_t len, frame_len = ww_msg_frame_bytes(m);
     uint8_t *frame = malloc(frame_len);
@@ -49,7 +49,7 @@ static void assert_decodes(struct ww_msg *m, const char *type, const char *want)
 }
 
 /* Opens what the compiler encodes; the bytes stay with the message. */
-static void encode(struct ww_msg *m, const char *type, const char *text)
+static inline void encode(struct ww_msg *m, const char *type, const char *text)
 {
     size_t len;
     uint8_t *bytes = run_tool("encode", "", type, ww_bytes(text, strlen(text)), &len);

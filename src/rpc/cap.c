@@ -113,6 +113,7 @@ void ww_rpc_cap_destroy(struct ww_cap *cap)
         break;
     case CAP_PIPE: {
         struct ww_rpc_call *call = cap->pipe.call;
+        cap->pipe.pipe->raw = NULL;
         call->q.wires--;
         ww_rpc_question_check(call);
         ww_rpc_call_unref(call);

@@ -75,6 +75,7 @@ static void question_fail(void *ctx, uint64_t id, void *value)
         call->exc = ww_rpc_exc_ref(conn->close_exc);
         ww_rpc_pipes_done(call);
     }
+    ww_rpc_wires_break(call, conn->close_exc);
     ww_rpc_call_unref(call);
 }
 

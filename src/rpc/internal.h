@@ -174,6 +174,7 @@ struct ww_rpc_waiter {
 struct ww_rpc_pipe {
     struct ww_rpc_pipe *next;
     struct ww_cap *promise; /* counted */
+    struct ww_cap *raw;     /* its wire, not counted; NULL: none */
     bool stale;             /* found no more: the results say it better */
     uint16_t len;
     uint16_t path[];
@@ -440,6 +441,8 @@ void ww_rpc_pipes_sent(struct ww_rpc_call *call);
  * them, is described as the promise that waits. */
 void ww_rpc_pipes_embargo(struct ww_rpc_call *call);
 void ww_rpc_pipes_substitute(struct ww_rpc_call *call);
+/* The connection is gone: whoever holds on to what the peer would have told apart gets this instead. */
+void ww_rpc_wires_break(struct ww_rpc_call *call, struct ww_rpc_exc *exc);
 /* The call is done: its promises are settled. */
 void ww_rpc_pipes_done(struct ww_rpc_call *call);
 bool ww_rpc_pipes_live(const struct ww_rpc_call *call);

@@ -18,6 +18,7 @@ static struct ww_cap *wire_new(struct ww_rpc_call *call, struct ww_rpc_pipe *pip
         return NULL;
     raw->pipe.call = ww_rpc_call_ref(call);
     raw->pipe.pipe = pipe;
+    pipe->raw = raw;
     call->q.wires++;
     return raw;
 }
@@ -78,6 +79,7 @@ static ww_err pipe_add(
     pipe->promise->flags |= CAP_MEMO;
     pipe->promise->promise.owner = call;
     pipe->stale = false;
+    pipe->raw = NULL;
     pipe->len = (uint16_t)len;
     if (len)
         memcpy(pipe->path, path, len * sizeof *path);
@@ -131,6 +133,22 @@ ww_err ww_rpc_call_pipe(struct ww_rpc_call *call, const uint16_t *path, size_t l
     }
     *ret_cap = ww_cap_ref(pipe->promise);
     return 0;
+}
+
+/* Results may hold wires of the very call, or of others in a ring: the peer can make such, and here they end.
+ */
+void ww_rpc_wires_break(struct ww_rpc_call *call, struct ww_rpc_exc *exc)
+{
+    for (struct ww_rpc_pipe *at = call->pipes; at; at = at->next) {
+        struct ww_cap *raw = at->raw;
+        if (!raw)
+            continue;
+        at->raw = NULL;
+        raw->kind = CAP_BROKEN;
+        raw->exc = ww_rpc_exc_ref(exc);
+        call->q.wires--;
+        ww_rpc_call_unref(call);
+    }
 }
 
 void ww_rpc_pipes_sent(struct ww_rpc_call *call)

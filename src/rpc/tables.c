@@ -156,7 +156,7 @@ ww_err ww_rpc_export_release(struct ww_rpc_conn *conn, uint32_t id, uint32_t cou
 
 void ww_rpc_exports_release(struct ww_rpc_conn *conn, struct ww_rpc_ids *ids)
 {
-    for (uint32_t i = 0; i < ids->count; i++) {
+    for (uint32_t i = ids->count; i-- > 0;) { /* the lowest id is the next to be used again */
         /* The peer may have released it by itself in the meantime, against the rules: not our count to
          * defend. */
         ww_err gone = ww_rpc_export_release(conn, ids->at[i], 1);

@@ -280,6 +280,219 @@ static void wide_cap_table(void **state)
     raw_aborted(&r, WW_ELIMIT);
 }
 
+static void too_many_segments(void **state)
+{
+    WW_UNUSED(state);
+    uint8_t frame[1024] = {0};
+    ww_le32_store(frame, 511); /* 512 of them, most of them empty, are allowed */
+    ww_le32_store(frame + 4, 1);
+    size_t table = (512 / 2 + 1) * 8;
+    for (int over = 0; over < 2; over++) {
+        uint8_t bytes[2064 + 8] = {0};
+        memcpy(bytes, frame, 8);
+        ww_le32_store(bytes, 511u + (uint32_t)over);
+        ww_err err = ww_rpc_conn_feed(r.s.conn, ww_bytes(bytes, table + 8));
+        WW_UNUSED(err);
+        if (over == 0) {
+            raw_silent(&r); /* an empty message, read as an echo of nothing */
+            assert_true(ww_rpc_conn_is_open(r.s.conn));
+        }
+    }
+    raw_aborted(&r, WW_ELIMIT);
+}
+
+/* Parameters may not nest too deeply, nor be read for ever: the call's fault, not the connection's. */
+static void deep_and_wide_parameters(void **state)
+{
+    WW_UNUSED(state);
+    have_object();
+    for (int wide = 0; wide < 2; wide++) {
+        struct ww_sb call = raw_begin(&r, WW_RPC_CALL, 3, 3);
+        ww_sb_set_u32(call, 0, 1);
+        ww_sb_set_u64(call, 1, TEST_IFACE);
+        ww_pb_init_struct(ww_sb_ptr(call, 0), 1, 1);
+        struct ww_sb payload = ww_pb_init_struct(ww_sb_ptr(call, 1), 0, 2);
+        struct ww_sb at = ww_pb_init_struct(ww_sb_ptr(payload, 0), 1, 1);
+        ww_sb_set_u64(at, 0, 9);
+        struct ww_msg_limits was = r.s.conn->msg_limits;
+        if (wide)
+            r.s.conn->msg_limits.traversal = 12; /* enough for the Call itself */
+        else
+            r.s.conn->msg_limits.depth = 3;
+        raw_send(&r);
+        r.s.conn->msg_limits = was;
+        expect_exception(&r, 1, WW_KIND_FAILED);
+        raw_finish(&r, 1, true);
+        raw_call(&r, 2, IMPORTED(0), M_ECHO, 6, NO_DESC);
+        expect_results(&r, 2, 6);
+    }
+}
+
+static struct ww_cap *given(struct desc d)
+{
+    raw_call(&r, 900, IMPORTED(0), M_KEEP, 1, d);
+    expect_results(&r, 900, 1);
+    struct ww_cap *cap = r.object->kept;
+    r.object->kept = NULL;
+    return cap;
+}
+
+static void too_many_questions(void **state)
+{
+    WW_UNUSED(state);
+    have_object();
+    struct ww_cap *cap = given((struct desc){WW_RPC_DESC_SENDER_HOSTED, 4});
+    r.s.vat->limits.questions = 2;
+    struct ww_rpc_request *q[3];
+    struct outcome o[3];
+    uint32_t qid[2];
+    for (int i = 0; i < 3; i++) {
+        outcome_init(&o[i], NULL);
+        q[i] = call_send(cap, M_ECHO, (uint64_t)i, NULL, &o[i]);
+    }
+    for (int i = 0; i < 2; i++)
+        expect_call(&r, IMPORTED(4), M_ECHO, (uint64_t)i, &qid[i]);
+    raw_silent(&r);
+    assert_int_equal(o[2].status, WW_EOVERLOADED);
+    for (int i = 0; i < 2; i++) {
+        raw_return(&r, qid[i], 1, NO_DESC);
+        expect_finish(&r, qid[i], false);
+        assert_int_equal(o[i].status, 0);
+    }
+    for (int i = 0; i < 3; i++)
+        ww_rpc_request_free(q[i]);
+    q[0] = call_send(cap, M_ECHO, 7, NULL, &o[0]); /* there is room again */
+    expect_call(&r, IMPORTED(4), M_ECHO, 7, &qid[0]);
+    raw_return(&r, qid[0], 1, NO_DESC);
+    expect_finish(&r, qid[0], false);
+    ww_rpc_request_free(q[0]);
+    ww_cap_unref(cap);
+    expect_release(&r, 4, 1);
+}
+
+static void too_many_exports(void **state)
+{
+    WW_UNUSED(state);
+    have_object();
+    struct ww_cap *cap = given((struct desc){WW_RPC_DESC_SENDER_HOSTED, 4});
+    struct ww_cap *mine = object_new(r.s.vat, &r.live, NULL);
+    r.s.vat->limits.exports = 1;
+    struct outcome o;
+    outcome_init(&o, NULL);
+    struct ww_rpc_request *q = call_send(cap, M_KEEP, 0, mine, &o);
+    raw_silent(&r);
+    assert_int_equal(o.status, WW_EOVERLOADED);
+    ww_rpc_request_free(q);
+    raw_call(&r, 1, IMPORTED(0), M_NEW, 0, NO_DESC); /* a result that cannot be described */
+    expect_exception(&r, 1, WW_KIND_OVERLOADED);
+    raw_finish(&r, 1, true);
+    assert_int_equal(r.s.conn->exports.live, 1);
+    ww_cap_unref(mine);
+    ww_cap_unref(cap);
+    expect_release(&r, 4, 1);
+}
+
+static void too_many_of_our_capabilities(void **state)
+{
+    WW_UNUSED(state);
+    have_object();
+    struct ww_cap *cap = given((struct desc){WW_RPC_DESC_SENDER_HOSTED, 4});
+    r.s.vat->limits.cap_table = 3;
+    struct ww_rpc_request *q;
+    struct outcome o;
+    outcome_init(&o, NULL);
+    assert_ok(ww_rpc_request_new(cap, TEST_IFACE, M_KEEP, 0, &q));
+    struct ww_sb params = ww_pb_init_struct(ww_rpc_request_params(q), 1, 4);
+    for (uint16_t i = 0; i < 4; i++)
+        ww_pb_set_cap(ww_sb_ptr(params, i), cap);
+    ww_rpc_request_send(q, &o.wait);
+    raw_silent(&r);
+    assert_int_equal(o.status, WW_EOVERLOADED);
+    ww_cap_unref(cap);
+    uint16_t path[300] = {0};
+    struct ww_cap *none;
+    assert_int_equal(ww_rpc_request_pipeline(q, path, 65, &none), WW_ELIMIT);
+    ww_rpc_request_free(q);
+    expect_release(&r, 4, 1);
+}
+
+/* Ours that are outstanding, and the peer's that wait here. */
+static void too_many_embargoes(void **state)
+{
+    WW_UNUSED(state);
+    have_object();
+    r.s.vat->limits.embargoes = 1;
+    struct ww_cap *ends[2];
+    struct ww_rpc_request *q[2];
+    uint32_t qid, embargo;
+    for (uint32_t i = 0; i < 2; i++) {
+        ends[i] = given((struct desc){WW_RPC_DESC_SENDER_PROMISE, 4 + i});
+        q[i] = call_send(ends[i], M_ECHO, 1, NULL, NULL);
+        expect_call(&r, IMPORTED(4 + i), M_ECHO, 1, &qid);
+    }
+    raw_resolve(&r, 4, (struct desc){WW_RPC_DESC_RECEIVER_HOSTED, 0});
+    expect_disembargo(&r, IMPORTED(4), 0, &embargo);
+    expect_release(&r, 4, 1);
+    raw_resolve(&r, 5, (struct desc){WW_RPC_DESC_RECEIVER_HOSTED, 0});
+    raw_aborted(&r, WW_ELIMIT);
+    for (int i = 0; i < 2; i++) {
+        ww_rpc_request_free(q[i]);
+        ww_cap_unref(ends[i]);
+    }
+}
+
+static void too_many_echoes(void **state)
+{
+    WW_UNUSED(state);
+    have_object();
+    struct ww_cap *cap = given((struct desc){WW_RPC_DESC_SENDER_HOSTED, 4}), *promise;
+    assert_ok(ww_cap_new_promise(r.s.vat, &promise));
+    struct ww_rpc_request *q = call_send(cap, M_KEEP, 0, promise, NULL);
+    uint32_t qid;
+    expect_call(&r, IMPORTED(4), M_KEEP, 0, &qid);
+    r.s.vat->limits.embargoes = 3;
+    for (uint32_t i = 0; i < 3; i++)
+        raw_disembargo(&r, IMPORTED(1), 0, i);
+    raw_silent(&r);
+    raw_disembargo(&r, IMPORTED(1), 0, 3);
+    raw_aborted(&r, WW_ELIMIT);
+    ww_rpc_request_free(q);
+    ww_cap_unref(promise);
+    ww_cap_unref(cap);
+}
+
+/* A peer that asks and does not read: twice the limit is the end. */
+static void replies_unread(void **state)
+{
+    WW_UNUSED(state);
+    have_object();
+    r.s.vat->limits.outbound_bytes = 1000;
+    for (uint32_t i = 0; i < 200 && ww_rpc_conn_is_open(r.s.conn); i++)
+        raw_bootstrap(&r, 100 + i); /* not calls: those would be held back */
+    assert_false(ww_rpc_conn_is_open(r.s.conn));
+    assert_int_equal(r.s.conn->close_err, WW_ELIMIT);
+    assert_true(ww_rpc_conn_pending(r.s.conn) < 3000);
+}
+
+/* Hints, ids of any size and long chains cost a peer what they cost us. */
+static void chain_of_answers(void **state)
+{
+    WW_UNUSED(state);
+    have_object();
+    raw_call(&r, 1, IMPORTED(0), M_LATER, 0, NO_DESC);
+    for (uint32_t i = 2; i <= 512; i++)
+        raw_call(&r, i, PROMISED(i - 1, 0), M_NEW, 0, NO_DESC);
+    raw_silent(&r);
+    r.object->kept = object_new(r.s.vat, &r.live, NULL);
+    object_go(r.object);
+    for (uint32_t i = 1; i <= 512; i++)
+        expect_results(&r, i, 0);
+    assert_int_equal(r.live, 513);
+    for (uint32_t i = 1; i <= 512; i++)
+        raw_finish(&r, i, true);
+    assert_int_equal(r.live, 2);
+}
+
 static void malformed_parameters(void **state)
 {
     WW_UNUSED(state);
@@ -537,7 +750,9 @@ int main(void)
     const struct CMUnitTest tests[] = {R(too_many_answers), R(too_many_imports), R(budget_of_questions),
         R(budget_of_exports), R(inbound_soft), R(inbound_hard), R(inbound_hard_with_question),
         R(outbound_holds_calls), R(held_disembargo), R(message_size), R(deep_transform), R(wide_cap_table),
-        R(malformed_parameters), P(queued_calls), P(outbound_and_questions), P(large_messages),
+        R(malformed_parameters), R(too_many_segments), R(deep_and_wide_parameters), R(too_many_questions),
+        R(too_many_exports), R(too_many_of_our_capabilities), R(too_many_embargoes), R(too_many_echoes),
+        R(replies_unread), R(chain_of_answers), P(queued_calls), P(outbound_and_questions), P(large_messages),
         P(stream_order), P(stream_error), P(stream_window_ignored), P(stream_adapts)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

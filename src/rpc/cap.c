@@ -350,7 +350,8 @@ void ww_rpc_promise_resolve(struct ww_cap *p, struct ww_cap *to)
             ww_rpc_promise_reject(p, conn->close_exc);
         return;
     }
-    ww_rpc_promise_settle(p, embargo);
+    if (!p->promise.to) /* else the Disembargo could not be sent, and that was the end, too */
+        ww_rpc_promise_settle(p, embargo);
     ww_cap_unref(embargo);
 }
 

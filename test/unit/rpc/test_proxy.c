@@ -1,5 +1,6 @@
 /* A vat in the middle: what it gets from one peer it gives to another, without knowing what it is. */
 #include "pair.h"
+#include "test/lib/alloc_fail.h"
 
 /* left and right are ends of the middle's two connections. */
 static struct net {
@@ -547,6 +548,118 @@ static void promise_of_the_far_end(void **state)
     n.object->kept = NULL;
 }
 
+/* ---- the same kinds of things together, while a link fails or memory does */
+
+enum { STORY = 7 };
+
+static void story_send(struct ww_rpc_request **at, struct outcome *o, struct ww_cap *to, uint16_t method,
+    uint64_t value, struct ww_cap *cap)
+{
+    outcome_init(o, NULL);
+    if (ww_rpc_request_new(to, TEST_IFACE, method, 3, at) < 0) {
+        *at = NULL;
+        return;
+    }
+    struct ww_sb params = ww_pb_init_struct(ww_rpc_request_params(*at), 1, 1);
+    ww_sb_set_u64(params, 0, value);
+    ww_pb_set_cap(ww_sb_ptr(params, 0), cap);
+    ww_rpc_request_send(*at, &o->wait);
+}
+
+static struct ww_cap *story_pipeline(struct ww_rpc_request *request)
+{
+    static const uint16_t path[1] = {0};
+    struct ww_cap *cap = NULL;
+    if (request && ww_rpc_request_pipeline(request, path, 1, &cap) < 0)
+        return NULL;
+    return cap;
+}
+
+/* Moves everything on; the `cut`th piece of bytes that would move breaks a link. How many moved. */
+static unsigned story_settle(unsigned moved, unsigned cut, bool near)
+{
+    struct side *way[][2] = {{&n.left, &n.in}, {&n.in, &n.left}, {&n.out, &n.right}, {&n.right, &n.out}};
+    bool more = true;
+    while (more) {
+        more = (int)ww_rpc_vat_run(n.left.vat, 1, 0) | (int)ww_rpc_vat_run(n.right.vat, 1, 0) |
+            (int)ww_rpc_vat_run(n.in.vat, 1, 0);
+        for (size_t i = 0; i < WW_COUNT_OF(way); i++) {
+            bool one = pair_move(NULL, way[i][0], way[i][1], 0);
+            more |= one;
+            moved += one;
+            if (one && moved == cut) {
+                ww_rpc_conn_lost((near ? &n.left : &n.out)->conn, WW_ERESET);
+                ww_rpc_conn_lost((near ? &n.in : &n.right)->conn, WW_ERESET);
+            }
+        }
+    }
+    return moved;
+}
+
+static unsigned story(unsigned cut, bool near)
+{
+    struct ww_rpc_request *q[STORY] = {0};
+    struct outcome o[STORY];
+    struct ww_cap *mine = object_try(n.left.vat, &n.live, NULL), *p[4] = {0};
+    story_send(&q[0], &o[0], n.cap, M_NEW, 0, NULL);
+    p[0] = story_pipeline(q[0]);
+    story_send(&q[1], &o[1], p[0], M_ECHO, 1, NULL);
+    story_send(&q[2], &o[2], n.cap, M_ECHO_CAP, 2, mine);
+    p[1] = story_pipeline(q[2]);
+    story_send(&q[3], &o[3], p[1], M_ECHO, 3, NULL);
+    unsigned moved = story_settle(0, cut, near);
+    story_send(&q[4], &o[4], p[1], M_ECHO, 4, NULL);
+    story_send(&q[5], &o[5], p[0], M_KEEP, 5, mine);
+    story_send(&q[6], &o[6], p[0], M_CALL, 6, NULL);
+    p[2] = story_pipeline(q[6]);
+    moved = story_settle(moved, cut, near);
+    for (int i = 0; i < STORY; i++) {
+        if (q[i])
+            assert_int_equal(o[i].count, 1);
+        ww_rpc_request_free(q[i]);
+    }
+    struct ww_rpc_request *last = NULL; /* let the object there forget ours */
+    if (p[0] && ww_rpc_request_new(p[0], TEST_IFACE, M_KEEP, 0, &last) == 0)
+        ww_rpc_request_send_take(last);
+    for (size_t i = 0; i < WW_COUNT_OF(p); i++)
+        ww_cap_unref(p[i]);
+    ww_cap_unref(mine);
+    return story_settle(moved, cut, near);
+}
+
+static void story_cut_anywhere(void **state)
+{
+    WW_UNUSED(state);
+    unsigned all = story(0, false);
+    assert_true(all > 15);
+    for (int tail = 0; tail < 2; tail++) {
+        for (unsigned i = 0; i < 2 * all; i++) {
+            teardown(NULL);
+            setup(NULL);
+            n.left.conn->tail_calls = n.in.conn->tail_calls = tail;
+            n.out.conn->tail_calls = n.right.conn->tail_calls = tail;
+            story(1 + i / 2, i % 2);
+        }
+    }
+}
+
+static void story_starved(void **state)
+{
+    WW_UNUSED(state);
+    bool failed = true;
+    unsigned failures = 0;
+    for (size_t i = 1; failed; i++) {
+        teardown(NULL);
+        setup(NULL);
+        alloc_track_fail(i, false);
+        story(0, false);
+        failed = alloc_track_failed();
+        failures += failed;
+        alloc_track_fail(0, false);
+    }
+    assert_true(failures > 50);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -555,6 +668,9 @@ int main(void)
         T(promised_back_home), T(back_to_the_middle), T(forwarded_back_to_the_middle),
         T(forwarded_pipeline_and_cancel), T(exceptions_go_through), T(exceptions_are_cut),
         T(cycle_through_the_middle), T(cancellation_goes_through), T(far_end_disconnects),
-        T(near_end_disconnects), T(promise_of_the_far_end)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+        T(near_end_disconnects), T(promise_of_the_far_end), T(story_cut_anywhere), T(story_starved)};
+    alloc_track_begin(); /* before anything is allocated */
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    alloc_track_end();
+    return failed;
 }

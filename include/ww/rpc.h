@@ -152,11 +152,13 @@ WW_API WW_MUST_USE ww_err ww_rpc_conn_bootstrap(struct ww_rpc_conn *conn, struct
 WW_API bool ww_rpc_conn_is_open(const struct ww_rpc_conn *conn);
 WW_API struct ww_rpc_conn_host *ww_rpc_conn_host(const struct ww_rpc_conn *conn);
 
+/* What a connection holds now, and what it has seen. */
 struct ww_rpc_conn_stats {
     uint32_t questions, answers, exports, imports, embargoes;
     uint64_t outbound_bytes, inbound_bytes; /* now: not pulled; parameters of unanswered calls */
     uint64_t calls_out, calls_in;           /* ever */
 };
+/* Fills all of it. */
 WW_API void ww_rpc_conn_stats(const struct ww_rpc_conn *conn, struct ww_rpc_conn_stats *ret_stats);
 
 /* ---- capabilities ---- */
@@ -203,6 +205,7 @@ enum ww_cap_state {
     WW_CAP_SETTLED, /* a local or remote object */
     WW_CAP_BROKEN,
 };
+/* Now; ww_cap_watch_start tells when it changes. NULL is WW_CAP_NULL. */
 WW_API enum ww_cap_state ww_cap_state(const struct ww_cap *cap);
 /* The same object: equal after all that is resolved was followed. */
 WW_API bool ww_cap_same(const struct ww_cap *a, const struct ww_cap *b);
@@ -283,6 +286,7 @@ WW_API struct ww_pr ww_rpc_request_results(struct ww_rpc_request *request);
 
 /* ---- calls that we answer ---- */
 
+/* Which method of which interface is called: what generated code switches over. */
 WW_API uint64_t ww_rpc_call_interface(const struct ww_rpc_call *call);
 WW_API uint16_t ww_rpc_call_method(const struct ww_rpc_call *call);
 /* The connection that the call came over; NULL for a local caller. */

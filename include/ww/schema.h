@@ -199,6 +199,7 @@ struct ww_schema_limits {
     uint32_t nodes; /* placeholders included; 65536 */
 };
 
+/* An empty set; `lim` NULL: defaults. WW_ENOMEM. */
 WW_API WW_MUST_USE ww_err ww_schema_set_new(
     const struct ww_schema_limits *lim, struct ww_schema_set **ret_set);
 /* NULL allowed. */

@@ -44,7 +44,7 @@ CASES = [  # name, tool, files, text that the refusal must contain
 
 
 def main():
-    print(f"TAP version 13\n1..{len(CASES) + 2}")
+    print(f"TAP version 13\n1..{len(CASES) + 4}")
     failed = False
     for number, (name, tool, files, text) in enumerate(CASES, 1):
         root = tree(files)
@@ -59,7 +59,26 @@ def main():
         if result.returncode:
             print("\n".join("# " + line for line in result.stdout.splitlines()))
             failed = True
+    failed |= reference(len(CASES) + 3)
     return failed
+
+
+def reference(number):
+    """Each public function is described where it is declared, and so in the reference."""
+    header = "/* ww/x.h — a header */\n\n/* One. */\nWW_API void ww_one(int a);\n\nWW_API void ww_two(void);\n"
+    root = tree({"x.h": header})
+    tool = [sys.executable, ROOT / "tools/reference", "--check", root / "out"]
+    result = subprocess.run([*tool, root / "x.h"], capture_output=True, text=True)
+    page = (root / "out/x.md").read_text()
+    bad = result.returncode == 0 or ":6: ww_two has no comment" not in result.stdout or "void ww_one(int a);" not in page
+    print(f"{'not ok' if bad else 'ok'} {number} - reference refuses a function without a comment")
+    result = subprocess.run([*tool, *sorted((ROOT / "include/ww").glob("*.h"))], capture_output=True, text=True)
+    poor = result.returncode != 0
+    print(f"{'not ok' if poor else 'ok'} {number + 1} - every public function has a comment")
+    if poor:
+        print("\n".join("# " + line for line in result.stdout.splitlines()))
+    shutil.rmtree(root)
+    return bad or poor
 
 
 sys.exit(main())

@@ -169,8 +169,6 @@ static bool copy_word(struct ww_pb to, const struct ww_seg *seg, const uint8_t *
     struct ww_lr l;
     if (!ww_target_resolve(seg, at, w, &t))
         return copy_failed(to.seg->msg, seg);
-    if (t.word == 0)
-        return false;
     switch (ww_word_tag(t.word)) {
     case WW_TAG_STRUCT:
         if (!ww_target_struct(seg, &t, depth, &s))

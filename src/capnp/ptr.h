@@ -84,7 +84,8 @@ static inline uint64_t ww_list_words(unsigned elem, uint64_t count)
     return (count * ww_elem_bits(elem) + 63) / 64;
 }
 
-/* Where a pointer leads after its landing pads. `pos` is not checked against the segment. */
+/* Where a pointer leads after its landing pads. `pos` is not checked against the segment. A pad that is zero
+ * is an empty struct, not null: so the reference reads it. */
 struct ww_target {
     const struct ww_seg *seg;
     int64_t pos;
@@ -144,7 +145,8 @@ static inline struct ww_seg *ww_msg_seg_at(struct ww_msg *m, uint32_t id)
     return id == 0 ? &m->seg0 : m->more[id - 1];
 }
 
-/* msg.c: memory of the message's own, at least so large; and opening a frame in place, of an empty message. */
+/* msg.c: memory of the message's own, at least so large; and opening a frame in place, of an empty message.
+ */
 ww_err ww_msg_mem_reserve(struct ww_msg *m, size_t bytes);
 ww_err ww_msg_open_frame(struct ww_msg *m, struct ww_bytes frame, const struct ww_msg_limits *lim);
 

@@ -54,6 +54,17 @@ struct ww_sr ww_read_struct_(const struct ww_seg *seg, const uint8_t *at, uint8_
     return ww_word_read_struct(seg, at, ww_load64_(at), depth);
 }
 
+/* The words of the object; NULL with a latched error. What has no words may be anywhere, as for the
+ * reference. */
+static const uint8_t *object_at(const struct ww_seg *seg, const struct ww_target *t, uint64_t words)
+{
+    if (words == 0)
+        return ww_capnp_null_;
+    if (WW_UNLIKELY(!ww_seg_holds(t->seg, t->pos, words)))
+        return fail(seg, WW_EBOUNDS), NULL;
+    return t->seg->data + t->pos * 8;
+}
+
 bool ww_target_struct(const struct ww_seg *seg, const struct ww_target *t, uint8_t depth, struct ww_sr *ret)
 {
     if (WW_UNLIKELY(ww_word_tag(t->word) != WW_TAG_STRUCT))
@@ -62,11 +73,10 @@ bool ww_target_struct(const struct ww_seg *seg, const struct ww_target *t, uint8
         return fail(seg, WW_EDEPTH);
     uint32_t data_words = ww_word_data_words(t->word);
     uint16_t ptrs = ww_word_ptrs(t->word);
-    if (WW_UNLIKELY(!ww_seg_holds(t->seg, t->pos, data_words + ptrs)))
-        return fail(seg, WW_EBOUNDS);
-    if (!ww_seg_charge(seg, data_words + ptrs))
+    const uint8_t *data = object_at(seg, t, data_words + ptrs);
+    if (!data || !ww_seg_charge(seg, data_words + ptrs))
         return false;
-    *ret = (struct ww_sr){t->seg, t->seg->data + t->pos * 8, data_words * 8, ptrs, (uint8_t)(depth - 1)};
+    *ret = (struct ww_sr){t->seg, data, data_words * 8, ptrs, (uint8_t)(depth - 1)};
     return true;
 }
 
@@ -74,7 +84,7 @@ struct ww_sr ww_word_read_struct(const struct ww_seg *seg, const uint8_t *at, ui
 {
     struct ww_sr none = {seg, ww_capnp_null_, 0, 0, 0}, s;
     struct ww_target t;
-    if (w == 0 || !ww_target_resolve(seg, at, w, &t) || t.word == 0)
+    if (w == 0 || !ww_target_resolve(seg, at, w, &t))
         return none;
     return ww_target_struct(seg, &t, depth, &s) ? s : none;
 }
@@ -108,11 +118,9 @@ static bool flat_list(const struct ww_seg *seg, const struct ww_target *t, unsig
 {
     uint32_t count = ww_word_count(t->word);
     uint64_t words = ww_list_words(elem, count);
-    if (!ww_seg_holds(t->seg, t->pos, words))
-        return fail(seg, WW_EBOUNDS);
-    if (!ww_seg_charge(seg, elem == WW_ELEM_VOID ? count : words))
+    l->data = object_at(seg, t, words);
+    if (!l->data || !ww_seg_charge(seg, elem == WW_ELEM_VOID ? count : words))
         return false;
-    l->data = t->seg->data + t->pos * 8;
     l->count = count;
     l->step = ww_elem_bits(elem) / 8;
     l->data_bytes = elem == WW_ELEM_PTR ? 0 : l->step;
@@ -137,7 +145,7 @@ bool ww_word_read_list(
     const struct ww_seg *seg, const uint8_t *at, uint64_t w, uint8_t depth, struct ww_lr *l)
 {
     struct ww_target t;
-    if (w == 0 || !ww_target_resolve(seg, at, w, &t) || t.word == 0)
+    if (w == 0 || !ww_target_resolve(seg, at, w, &t))
         return false;
     return ww_target_list(seg, &t, depth, l);
 }
@@ -180,17 +188,15 @@ struct ww_bytes ww_read_blob_(const struct ww_seg *seg, const uint8_t *at, bool 
     struct ww_bytes none = {ww_capnp_null_, 0};
     struct ww_target t;
     uint64_t w = ww_load64_(at);
-    if (w == 0 || !ww_target_resolve(seg, at, w, &t) || t.word == 0)
+    if (w == 0 || !ww_target_resolve(seg, at, w, &t))
         return none;
     if (ww_word_tag(t.word) != WW_TAG_LIST || ww_word_elem(t.word) != WW_ELEM_BYTE)
         return fail(seg, WW_EMALFORMED), none;
     uint32_t count = ww_word_count(t.word);
     uint32_t words = (uint32_t)ww_list_words(WW_ELEM_BYTE, count);
-    if (!ww_seg_holds(t.seg, t.pos, words))
-        return fail(seg, WW_EBOUNDS), none;
-    if (!ww_seg_charge(seg, words))
+    struct ww_bytes b = {object_at(seg, &t, words), count};
+    if (!b.ptr || !ww_seg_charge(seg, words))
         return none;
-    struct ww_bytes b = {t.seg->data + t.pos * 8, count};
     if (!text)
         return b;
     if (count == 0 || b.ptr[count - 1] != 0)
@@ -203,7 +209,7 @@ struct ww_cap *ww_read_cap_(const struct ww_seg *seg, const uint8_t *at)
 {
     struct ww_target t;
     uint64_t w = ww_load64_(at);
-    if (w == 0 || !seg->msg || !ww_target_resolve(seg, at, w, &t) || t.word == 0)
+    if (w == 0 || !seg->msg || !ww_target_resolve(seg, at, w, &t))
         return NULL;
     uint32_t index = (uint32_t)(t.word >> 32);
     if ((uint32_t)t.word != WW_TAG_OTHER || index >= seg->msg->cap_count)
@@ -219,8 +225,6 @@ enum ww_ptr_kind ww_pr_kind(struct ww_pr p)
         return WW_PTR_NULL;
     if (!ww_target_resolve(p.seg, p.at, w, &t))
         return WW_PTR_BAD;
-    if (t.word == 0)
-        return WW_PTR_NULL;
     switch (ww_word_tag(t.word)) {
     case WW_TAG_STRUCT:
         return WW_PTR_STRUCT;

@@ -109,7 +109,7 @@ static bool measure_one(struct ww_pr p, struct ww_size *io, struct frame *ret)
     struct ww_sr s;
     uint64_t w = ww_load64_(p.at);
     *ret = (struct frame){0};
-    if (w == 0 || !ww_target_resolve(p.seg, p.at, w, &t) || t.word == 0)
+    if (w == 0 || !ww_target_resolve(p.seg, p.at, w, &t))
         return false;
     switch (ww_word_tag(t.word)) {
     case WW_TAG_STRUCT:

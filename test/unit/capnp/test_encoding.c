@@ -160,6 +160,28 @@ static void the_tag_count_has_29_bits(void **state)
     ww_msg_fini(&m);
 }
 
+/* Two things that the reference takes: an empty object outside its segment, and a landing pad of zero bits,
+ * which is an empty struct and not null. */
+static void empty_objects_may_be_anywhere(void **state)
+{
+    struct ww_msg m;
+    ww_msg_init(&m, NULL);
+    assert_int_equal(ww_pr_struct(open_hex(&m, "fcffff7f00000000", NULL)).data_bytes, 0);
+    assert_int_equal(ww_pr_list(open_hex(&m, "fdffff7f05000000", NULL), WW_ELEM_EIGHT).count, 0);
+    assert_int_equal(ww_pr_list(open_hex(&m, "fdffff7f38000000", NULL), WW_ELEM_VOID).count, 7);
+    assert_int_equal(ww_pr_data(open_hex(&m, "fdffff7f02000000", NULL)).len, 0);
+    assert_ok(ww_msg_err(&m));
+    assert_int_equal(ww_pr_list(open_hex(&m, "fdffff7f07000000", NULL), WW_ELEM_STRUCT).count, 0);
+    assert_int_equal(ww_msg_err(&m), WW_EBOUNDS); /* a list of structs has a tag */
+    struct ww_pr root = open_hex(&m, "0200000001000000", "0000000000000000");
+    assert_int_equal(ww_pr_kind(root), WW_PTR_STRUCT);
+    assert_int_equal(ww_pr_struct(root).data_bytes, 0);
+    assert_ok(ww_msg_err(&m));
+    assert_int_equal(ww_pr_list(root, WW_ELEM_BYTE).count, 0);
+    assert_int_equal(ww_msg_err(&m), WW_EMALFORMED);
+    ww_msg_fini(&m);
+}
+
 /* ---- upgrades in a builder */
 
 enum place { NEAR, FAR, DOUBLE_FAR };
@@ -700,6 +722,7 @@ int main(void)
         cmocka_unit_test(steps_are_kept_by_every_walk),
         cmocka_unit_test(segment_tables_cannot_lie),
         cmocka_unit_test(the_tag_count_has_29_bits),
+        cmocka_unit_test(empty_objects_may_be_anywhere),
         cmocka_unit_test(structs_are_upgraded_wherever_they_are),
         cmocka_unit_test(lists_are_upgraded_wherever_they_are),
         cmocka_unit_test(legacy_lists_become_canonical_when_their_type_is_known),

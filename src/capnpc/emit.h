@@ -13,11 +13,6 @@
 #include "capnpc/model.h"
 #include "capnpc/out.h"
 
-struct taken {
-    uint64_t hash;
-    const char *name;
-};
-
 struct gen {
     const struct model *m;
     struct ww_lr files;
@@ -30,8 +25,8 @@ struct gen {
     struct out h, fn; /* of the header: types, and what follows the includes */
     struct out c, rpc_h, rpc_c;
     const char **node_names; /* of embedded nodes, by their place in the model */
-    struct taken *taken;     /* function and macro names so far */
-    size_t taken_count;
+    const char **taken;      /* function and macro names so far: a hash table, powers of two large */
+    size_t taken_count, taken_capacity;
     bool has_rpc;
 };
 

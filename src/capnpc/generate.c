@@ -10,16 +10,37 @@ static uint64_t hash_text(const char *text)
     return hash;
 }
 
+/* The place of a name in the table: where it is, or where it would be. */
+static const char **find_name(const char **names, size_t capacity, const char *name)
+{
+    size_t i = hash_text(name) & (capacity - 1);
+    while (names[i] && strcmp(names[i], name) != 0)
+        i = (i + 1) & (capacity - 1);
+    return &names[i];
+}
+
+/* Twice the room: at most half of it is ever used. */
+static void grow_taken(struct gen *g)
+{
+    size_t capacity = g->taken_capacity ? g->taken_capacity * 2 : 64;
+    const char **larger = keep(capacity * sizeof *larger);
+    for (size_t i = 0; i < g->taken_capacity; i++) {
+        if (g->taken[i])
+            *find_name(larger, capacity, g->taken[i]) = g->taken[i];
+    }
+    g->taken = larger;
+    g->taken_capacity = capacity;
+}
+
 const char *claim(struct gen *g, char *name)
 {
-    uint64_t hash = hash_text(name);
-    for (size_t i = 0; i < g->taken_count; i++) {
-        if (g->taken[i].hash == hash && strcmp(g->taken[i].name, name) == 0)
-            return claim(g, textf("%s_", name));
-    }
-    g->taken = keep_grow(g->taken, g->taken_count, sizeof *g->taken);
-    g->taken[g->taken_count++] = (struct taken){hash, name};
-    return name;
+    if (g->taken_count * 2 >= g->taken_capacity)
+        grow_taken(g);
+    const char **place = find_name(g->taken, g->taken_capacity, name);
+    if (*place)
+        return claim(g, textf("%s_", name));
+    g->taken_count++;
+    return *place = name;
 }
 
 __attribute__((noinline)) static const char *base_name(const char *path)

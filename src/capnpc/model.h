@@ -90,8 +90,8 @@ _Noreturn void broken(const char *what, uint64_t id);
 
 /* Ends the program with a message when the request is malformed. */
 void model_init(struct model *m, struct ww_msg *request);
-/* The node as one canonical segment, its display name without directories: no trace of where the compiler ran.
- * Valid until `flat` is used again. */
+/* The node as one canonical segment, its display name without directories: no trace of where the compiler
+ * ran. Valid until `flat` is used again. */
 struct ww_bytes model_flatten(const struct model *m, const struct node *n);
 
 /* names.c: gives every node its name in C. `dir/some-file.capnp` has the stem `some_file`. */

@@ -8,6 +8,7 @@
 
 #include "defaults.capnp.h"
 #include "generics.capnp.h"
+#include "schema.capnp.h"
 
 #define ALL_TEXT                                                                                             \
     "text = \"tab\\t quote\\\" ☃ \\177 end\", empty = \"\", data = \"\\000\\001\\376\\377\", "             \
@@ -200,6 +201,44 @@ static void methods_know_what_they_may(void **state)
     assert_true(slow[5].results_have_caps);  /* Box: who knows */
 }
 
+static struct schema_Annotation_r annotation(struct schema_Annotation_l uses, uint64_t id)
+{
+    struct schema_Annotation_r found = {{0}};
+    unsigned count = 0;
+    for (uint32_t i = 0; i < uses.l.count; i++) {
+        if (schema_Annotation_id(schema_Annotation_l_at(uses, i)) == id) {
+            found = schema_Annotation_l_at(uses, i);
+            count++;
+        }
+    }
+    assert_int_equal(count, 1);
+    return found;
+}
+
+/* Uses of annotations are in the embedded schema, their definitions among its dependencies. */
+static void annotations_are_there_at_run_time(void **state)
+{
+    struct ww_msg m;
+    struct ww_bytes seg = ww_bytes(defaults_All_node.words, defaults_All_node.word_count * 8);
+    ww_msg_init(&m, NULL);
+    assert_ok(ww_msg_open_segs(&m, &seg, 1, NULL));
+    struct schema_Node_r node = schema_Node_r_root(&m);
+    struct schema_Annotation_r origin = annotation(schema_Node_annotations(node), defaults_origin_node.id);
+    struct ww_pr value = schema_Value_struct(schema_Annotation_value(origin));
+    assert_int_equal(defaults_Point_x(defaults_Point_r_from(value)), 4);
+    assert_int_equal(defaults_Point_y(defaults_Point_r_from(value)), 3);
+    struct schema_Field_l fields = schema_Node_struct_fields(schema_Node_struct(node));
+    struct schema_Annotation_r unit =
+        annotation(schema_Field_annotations(schema_Field_l_at(fields, 0)), defaults_unit_node.id);
+    assert_string_equal(ww_cstr(schema_Value_text(schema_Annotation_value(unit))), "glyphs");
+    unsigned found = 0;
+    for (uint32_t i = 0; i < defaults_All_node.dep_count; i++)
+        found += defaults_All_node.deps[i] == &defaults_origin_node ||
+            defaults_All_node.deps[i] == &defaults_unit_node;
+    assert_int_equal(found, 2);
+    ww_msg_fini(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +250,7 @@ int main(void)
         cmocka_unit_test(words_and_macros_are_names),
         cmocka_unit_test(wide_structs_hold_every_field),
         cmocka_unit_test(methods_know_what_they_may),
+        cmocka_unit_test(annotations_are_there_at_run_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

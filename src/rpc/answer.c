@@ -303,6 +303,14 @@ ww_err ww_rpc_recv_call(struct ww_rpc_conn *conn, struct ww_sr msg, struct ww_by
     return err;
 }
 
+/* The peer names nothing of the results any more. As they were described to it, they may lead back to this
+ * very call, when it is a question too: that would keep itself alive. */
+void ww_rpc_answer_unpin(struct ww_rpc_call *call)
+{
+    if (call->state == CALL_DONE && !call->taken && !call->handle)
+        ww_rpc_results_drop(call);
+}
+
 ww_err ww_rpc_recv_finish(struct ww_rpc_conn *conn, struct ww_sr msg)
 {
     struct ww_rpc_call *call = ww_rpc_idmap_get(&conn->answers, ww_sr_u32(msg, 0));
@@ -325,6 +333,7 @@ ww_err ww_rpc_recv_finish(struct ww_rpc_conn *conn, struct ww_sr msg)
     if (release_caps)
         ww_rpc_exports_release(conn, &call->a.exports);
     ww_rpc_tail_release(call, release_caps);
+    ww_rpc_answer_unpin(call);
     ww_rpc_answer_remove(call);
     return 0;
 }

@@ -216,8 +216,26 @@ void ww_rpc_call_unqueue(struct ww_rpc_call *call)
     call->inside = NULL;
 }
 
+/* Forwarded to a promise which was then resolved to the forwarded call's own result. */
+static bool waits_for_itself(const struct ww_rpc_call *call, const struct ww_cap *p)
+{
+    while (p->flags & CAP_MEMO && call->pipes) {
+        if (p->promise.owner == call)
+            return true;
+        if (p->promise.owner->state != CALL_QUEUED)
+            return false;
+        p = p->promise.owner->queued_in;
+    }
+    return false;
+}
+
 static void promise_enqueue(struct ww_cap *p, struct ww_rpc_call *call)
 {
+    if (waits_for_itself(call, p)) {
+        ww_rpc_call_fail_later(call,
+            ww_rpc_exc_new(call->vat, WW_EFAILED, WW_BYTES_LIT("the call waits for its own result")));
+        return;
+    }
     if (p->promise.queued >= p->vat->limits.queued_calls) {
         fail_overloaded(call, "too many calls wait for one promise");
         return;
@@ -382,14 +400,17 @@ static struct ww_rpc_exc *canceled_exc(struct ww_rpc_vat *vat)
     return ww_rpc_exc_new(vat, WW_ECANCELED, WW_BYTES_LIT("call was canceled"));
 }
 
-/* What no handler has seen need not be seen any more, unless the peer counts on it (rpc.capnp,
+/* A call goes on while its results are in use, be it in the parameters of another. What no handler has seen
+ * need not be seen any more, unless the peer counts on it (rpc.capnp,
  * Finish.requireEarlyCancellationWorkaround). */
 void ww_rpc_call_cancel(struct ww_rpc_call *call)
 {
     if (call->state == CALL_DONE || call->state == CALL_NEW)
         return;
-    call->canceled = true;
     call->interest = false;
+    if (call->state != CALL_SENT && ww_rpc_pipes_live(call))
+        return;
+    call->canceled = true;
     switch ((enum ww_rpc_call_state)call->state) {
     case CALL_QUEUED:
         ww_list_remove(&call->task.node);

@@ -62,6 +62,8 @@ void ww_cap_unref(struct ww_cap *cap)
         ww_list_push_back(&vat->doomed, &cap->node);
     } else if (cap->refs == 1 && (cap->flags & CAP_MEMO)) {
         ww_rpc_call_abandoned(cap->promise.owner);
+    } else if (cap->refs == 1 && cap->kind == CAP_PIPE) { /* its promise alone has it still */
+        ww_rpc_call_abandoned(cap->pipe.call);
     } else if (cap->kind == CAP_PROMISE && cap->refs == cap->promise.inside && !cap->promise.to) {
         ww_list_remove(&cap->node);
         ww_list_push_back(&vat->orphans, &cap->node);

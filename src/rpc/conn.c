@@ -142,6 +142,7 @@ static void answer_drop(void *ctx, uint64_t key, void *value)
     WW_UNUSED(key);
     ww_rpc_tail_release(call, false);
     ww_rpc_answer_settle(call);
+    ww_rpc_answer_unpin(call);
     call->a.conn = NULL;
     if (call->sink == SINK_ANSWER)
         call->sink = SINK_NONE;

@@ -180,6 +180,16 @@ static ww_err broken_read(struct ww_rpc_conn *conn, const char *text, struct ww_
     return *ret_cap ? 0 : WW_ENOMEM;
 }
 
+/* The promise that knows what becomes of a node which messages name. */
+static struct ww_cap *known_as(struct ww_cap *raw)
+{
+    if (raw->kind == CAP_PIPE)
+        return raw->pipe.pipe->promise;
+    if (raw->kind == CAP_IMPORT && raw->import.wrapper)
+        return raw->import.wrapper;
+    return raw;
+}
+
 /* A capability of ours that comes back, or one of the peer's own by way of us: in the second case calls on
  * the direct way can overtake calls on the way that goes through here, which its user has to know. Takes the
  * reference. */
@@ -196,7 +206,8 @@ static ww_err looped(struct ww_rpc_conn *conn, struct ww_cap *cap, struct ww_cap
         return WW_ENOMEM;
     }
     mark->flags |= CAP_LOOPED;
-    mark->promise.to = cap;
+    mark->promise.to = ww_cap_ref(inner->kind == CAP_PROMISE ? cap : known_as(inner));
+    ww_cap_unref(cap);
     *ret_cap = mark;
     return 0;
 }

@@ -511,6 +511,7 @@ void ww_rpc_question_check(struct ww_rpc_call *call);
 void ww_rpc_answer_return(struct ww_rpc_call *call);
 struct ww_sb ww_rpc_return_begin(struct ww_rpc_call *call, struct ww_rpc_conn *conn, uint16_t tag);
 void ww_rpc_answer_remove(struct ww_rpc_call *call);
+void ww_rpc_answer_unpin(struct ww_rpc_call *call);
 void ww_rpc_answer_uncharge(struct ww_rpc_call *call);
 /* The peer will not ask for the results again: they are given back before its Finish. */
 void ww_rpc_answer_forget(struct ww_rpc_call *call);

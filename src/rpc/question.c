@@ -84,7 +84,10 @@ void ww_rpc_question_send(struct ww_rpc_call *call, struct ww_cap *raw)
 {
     struct ww_rpc_conn *conn = ww_rpc_cap_conn(raw);
     if (!conn || !conn->open) {
-        struct ww_rpc_exc *exc = raw->kind == CAP_PIPE ? raw->pipe.call->exc : NULL;
+        const struct ww_rpc_call *on = raw->kind == CAP_PIPE ? raw->pipe.call : NULL;
+        struct ww_rpc_exc *exc = on ? on->exc : NULL;
+        if (on && !exc && on->q.returned && on->q.finished)
+            exc = call->vat->exc_null; /* it needed no Finish, because there was no capability in it */
         if (exc)
             ww_rpc_call_fail_later(call, ww_rpc_exc_ref(exc));
         else

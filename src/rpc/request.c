@@ -238,6 +238,8 @@ void ww_rpc_call_forward_take(struct ww_rpc_call *call, struct ww_rpc_request *r
     child->no_pipe |= call->no_pipe;
     call->child = child;
     call->state = CALL_FORWARDED;
+    call->on_cancel = NULL; /* the handler is done with it */
+    ww_list_remove(&call->cancel_task.node);
     send_new(child);
     if (call->state == CALL_FORWARDED && call->child == child)
         ww_rpc_pipes_follow(call);

@@ -1,0 +1,476 @@
+/* The vats, what lies between them, and the run of a script. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "graph.h"
+
+void (*graph_finding)(const char *text);
+
+void graph_fail(struct world *w, const char *fmt, ...)
+{
+    char text[256];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    if (w->verbose)
+        printf("step %d: finding: %s\n", w->step, text);
+    fflush(stdout);
+    if (graph_finding)
+        graph_finding(text);
+    fprintf(stderr, "step %d: finding: %s\n", w->step, text);
+    abort();
+}
+
+void graph_log(struct world *w, const char *fmt, ...)
+{
+    if (!w->verbose)
+        return;
+    va_list ap;
+    va_start(ap, fmt);
+    vprintf(fmt, ap);
+    va_end(ap);
+    putchar('\n');
+}
+
+uint64_t graph_random(uint64_t *state)
+{
+    uint64_t x = *state += UINT64_C(0x9e3779b97f4a7c15);
+    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+    return x ^ x >> 31;
+}
+
+/* ---- moving messages */
+
+static size_t frame_bytes(struct ww_bytes at)
+{
+    uint32_t segs = ww_le32_load(at.ptr) + 1;
+    size_t n = (4 + 4 * (size_t)segs + 7) & ~(size_t)7;
+    for (uint32_t i = 0; i < segs; i++)
+        n += (size_t)ww_le32_load(at.ptr + 4 + 4 * (size_t)i) * 8;
+    return n;
+}
+
+static void frame_queue(struct world *w, struct link *link, int from, struct ww_bytes bytes)
+{
+    struct side *side = &link->side[from];
+    if (!link->good || side->hung_up)
+        return;
+    struct frame *f = malloc(sizeof *f + bytes.len);
+    if (!f)
+        abort();
+    f->next = NULL;
+    f->len = bytes.len;
+    memcpy(f->data, bytes.ptr, bytes.len);
+    if (side->last)
+        side->last->next = f;
+    else
+        side->first = f;
+    side->last = f;
+    if (!(w->dead & 1u << (link - w->link)))
+        wire_sent(w, side, bytes);
+    evil_record(w, bytes);
+}
+
+void graph_pull(struct world *w, struct link *link, int from)
+{
+    struct side *side = &link->side[from];
+    struct ww_bytes view;
+    while (side->conn && ww_rpc_conn_pull(side->conn, &view, 1)) {
+        struct ww_bytes rest = view;
+        while (rest.len > 0) {
+            size_t n = frame_bytes(rest);
+            WW_ASSERT(n <= rest.len); /* a message lies in one piece */
+            frame_queue(w, link, from, ww_bytes(rest.ptr, n));
+            rest = ww_bytes(rest.ptr + n, rest.len - n);
+        }
+        ww_rpc_conn_pulled(side->conn, view.len);
+    }
+}
+
+static struct frame *frame_pop(struct side *side)
+{
+    struct frame *f = side->first;
+    if (f) {
+        side->first = f->next;
+        if (!side->first)
+            side->last = NULL;
+    }
+    return f;
+}
+
+static void frames_free(struct side *side)
+{
+    struct frame *f;
+    while ((f = frame_pop(side)))
+        free(f);
+}
+
+static void lose(struct world *w, struct side *side)
+{
+    if (side->lost)
+        return;
+    side->lost = true;
+    if (!side->conn)
+        return;
+    graph_log(w, "    vat %u loses its connection", side->vat ? side->vat->id : 99);
+    ww_rpc_conn_lost(side->conn, WW_ECLOSED);
+}
+
+bool graph_deliver(struct world *w, struct link *link, int from)
+{
+    struct side *side = &link->side[from], *to = &link->side[!from];
+    struct frame *f = frame_pop(side);
+    if (!f && side->hung_up && !to->lost) {
+        lose(w, to);
+        to->hung_up = true;
+        return true;
+    }
+    if (!f)
+        return false;
+    bool dead = w->dead & 1u << (link - w->link);
+    graph_pull(w, link, !from);
+    if (to->conn && ww_rpc_conn_is_open(to->conn)) {
+        if (!dead)
+            wire_received(w, to, ww_bytes(f->data, f->len));
+        ww_err err = ww_rpc_conn_feed(to->conn, ww_bytes(f->data, f->len));
+        if (err < 0 && !dead && !graph_alloc_refused())
+            graph_fail(w, "link: a good message is refused: %d", (int)err);
+    }
+    free(f);
+    graph_pull(w, link, !from); /* what it said to this comes before it hears more */
+    return true;
+}
+
+/* The link is cut: in the middle of things, at the end of a side's words, or with an Abort. */
+void graph_cut(struct world *w, unsigned at, uint8_t how)
+{
+    struct link *link = &w->link[at];
+    struct side *side = &link->side[how & 1];
+    if (w->dead & 1u << at)
+        return;
+    w->dead |= 1u << at;
+    graph_log(w, "    link %u is cut (%u)", at, how);
+    if (!link->good)
+        side = &link->side[0];
+    if (how & 2)
+        ww_rpc_conn_close(side->conn, "the end");
+    else
+        lose(w, side);
+    graph_pull(w, link, (int)(side - link->side));
+    side->lost = side->hung_up = true;
+    if (how & 4)
+        frames_free(side); /* lost on the way */
+    if (how & 8) {
+        ww_rpc_conn_free(side->conn);
+        side->conn = NULL;
+    }
+}
+
+/* ---- checks */
+
+static void side_check(struct world *w, unsigned at, struct side *side)
+{
+    struct ww_diag diag;
+    if (!side->conn)
+        return;
+    if (ww_rpc_conn_check(side->conn, &diag) < 0)
+        graph_fail(w, "invariant %s", diag.text);
+    if (ww_rpc_conn_is_open(side->conn) || w->dead & 1u << at)
+        return;
+    if (!graph_alloc_refused() && w->link[at].good)
+        graph_fail(w, "link: %u closed by itself: %s", at, side->conn->close_exc->text);
+    w->dead |= 1u << at;
+    side->lost = side->hung_up = true;
+}
+
+void graph_check(struct world *w)
+{
+    for (unsigned i = 0; i < w->links; i++) {
+        for (int s = 0; s < 2; s++) {
+            graph_pull(w, &w->link[i], s);
+            side_check(w, i, &w->link[i].side[s]);
+        }
+    }
+}
+
+static bool move_all(struct world *w)
+{
+    bool moved = false;
+    uint64_t order = graph_random(&w->random);
+    for (unsigned i = 0; i < w->links * 2; i++) {
+        unsigned at = (i + (unsigned)order) % (w->links * 2);
+        moved |= graph_deliver(w, &w->link[at / 2], at & 1);
+        graph_check(w);
+    }
+    return moved;
+}
+
+void graph_settle(struct world *w)
+{
+    for (unsigned turns = 0;; turns++) {
+        if (turns > 20000)
+            graph_fail(w, "settle: it goes on for ever");
+        bool moved = move_all(w);
+        for (unsigned v = 0; v < w->vats; v++)
+            moved |= ww_rpc_vat_run(w->vat[v].rpc, ++w->now_ns, 4) || !ww_list_empty(&w->vat[v].rpc->ready);
+        graph_check(w);
+        for (unsigned i = 0; i < w->links * 2; i++)
+            moved |= w->link[i / 2].side[i & 1].first != NULL;
+        if (!moved)
+            return;
+    }
+}
+
+static void quiet_check(struct world *w)
+{
+    for (unsigned v = 0; v < w->vats; v++) {
+        struct vat *vat = &w->vat[v];
+        for (int i = 0; i < HANDS; i++) {
+            if (vat->hand[i].id)
+                model_cap(w, vat, &vat->hand[i], true);
+        }
+        for (int i = 0; i < WATCHES; i++) {
+            struct watch *watch = &vat->watch[i];
+            if (!watch->ref.cap)
+                continue;
+            struct end end = shadow_end(w, watch->ref.shadow);
+            if (!watch->fired && !end.veiled && end.kind != END_OPEN && !end_excused(w, end))
+                graph_fail(w, "watch: it never fired");
+        }
+    }
+}
+
+/* ---- the run */
+
+static void vat_init(struct world *w, unsigned v, uint8_t how)
+{
+    struct vat *vat = &w->vat[v];
+    /* Few questions, so that calls which run in circles come to an end soon. */
+    struct ww_rpc_vat_config config = {.limits = {.questions = 200, .answers = 400}};
+    vat->world = w;
+    vat->id = (uint8_t)v;
+    if (ww_rpc_vat_new(&config, &vat->rpc) < 0)
+        abort();
+    bool made = false;
+    if (how % 8 == 0)
+        vat->boot = (struct ref){NULL, {node_new(w, N_BROKEN, -2, 0), 0}, ref_new(w)};
+    else if (how % 8 < 3)
+        made = app_promise(vat, 0, &vat->boot);
+    else
+        made = app_object(vat, &vat->boot);
+    if (!made && how % 8 != 0)
+        abort();
+}
+
+static void link_init(struct world *w, int a, int b)
+{
+    struct link *link = &w->link[w->links];
+    link->good = b >= 0;
+    for (int s = 0; s < 2; s++) {
+        struct side *side = &link->side[s];
+        side->link = link;
+        side->vat = s == 0 ? &w->vat[a] : b >= 0 ? &w->vat[b] : NULL;
+        if (!side->vat)
+            continue;
+        ww_budget_init(&side->budget, NULL);
+        w->tails |= w->random >> w->links & 1;
+        if (b < 0)
+            side->budget.max[WW_RES_BYTES] = 1 << 20;
+        struct ww_rpc_conn_config config = {.bootstrap = side->vat->boot.cap,
+            .budget = &side->budget,
+            .tail_calls = link->good && (w->random >> w->links & 1)};
+        side->wire = calloc(1, sizeof *side->wire);
+        if (!side->wire || ww_rpc_conn_new(side->vat->rpc, &config, &side->conn) < 0)
+            abort();
+    }
+    w->links++;
+}
+
+/* Something to begin with. */
+static void hands_fill(struct world *w)
+{
+    for (unsigned v = 0; v < w->vats; v++) {
+        struct vat *vat = &w->vat[v];
+        app_object(vat, &vat->hand[0]);
+        for (uint8_t i = 0; i < 3; i++)
+            app_bootstrap(vat, i, &vat->hand[1 + i]);
+        app_promise(vat, 1, &vat->hand[4]);
+    }
+}
+
+static void world_init(struct world *w, const uint8_t header[GRAPH_HEADER])
+{
+    ww_msg_init(&w->out, NULL);
+    ww_msg_init(&w->in, NULL);
+    w->nodes = 1; /* the null node */
+    w->refs = 2;  /* none, and the one for null */
+    w->random = ww_le64_load(header);
+    w->vats = 2 + header[0] % (VATS - 1);
+    for (unsigned v = 0; v < w->vats; v++)
+        vat_init(w, v, (uint8_t)(header[1] + (header[2] >> v) * 3));
+    for (unsigned v = 1; v < w->vats; v++)
+        link_init(w, (int)((header[3] >> v) % v), (int)v);
+    if (header[4] % 3 == 0)
+        link_init(w, header[4] / 3 % (int)w->vats, (header[4] / 3 + 1) % (int)w->vats);
+    w->evil = header[5] & 1;
+    for (int i = 0; w->evil && i < 1 + (header[5] >> 7); i++)
+        link_init(w, (i + header[6]) % (int)w->vats, -1);
+    hands_fill(w);
+}
+
+static void run_step(struct world *w, const struct step *step)
+{
+    uint8_t op = step->op % 64;
+    const uint8_t *arg = step->arg;
+    if (op < 14) {
+        unsigned dir = arg[0] % (w->links * 2);
+        for (unsigned i = 1 + arg[1] / 64u; i > 0; i--)
+            graph_deliver(w, &w->link[dir / 2], dir & 1);
+    } else if (op < 22) {
+        ww_rpc_vat_run(w->vat[step->vat % w->vats].rpc, ++w->now_ns, arg[0] % 4);
+    } else if (op == 22) {
+        if (arg[1] % 8 == 0) /* most of the time links hold */
+            graph_cut(w, arg[0] % w->links, arg[2]);
+    } else if (op == 23) {
+        if (arg[0] % 4 == 0)
+            graph_settle(w);
+    } else if (w->evil && op < 36) {
+        evil_step(w, step);
+    } else {
+        app_step(w, step);
+    }
+}
+
+static void tables_check(struct world *w)
+{
+    if (w->looped || w->boot_shared || model_circular(w))
+        return;
+    for (unsigned i = 0; i < w->links; i++) {
+        for (int s = 0; s < 2; s++) {
+            struct side *side = &w->link[i].side[s];
+            struct ww_rpc_conn_stats st = {0};
+            if (!side->conn)
+                continue;
+            if (!(w->dead & 1u << i))
+                wire_empty(w, side);
+            ww_rpc_conn_stats(side->conn, &st);
+            if (st.questions || st.answers || st.exports || st.imports || st.embargoes)
+                graph_fail(w,
+                    "tables: link %u side %d: %u questions %u answers %u exports %u imports %u embargoes", i,
+                    s, st.questions, st.answers, st.exports, st.imports, st.embargoes);
+            if (!(w->dead & 1u << i))
+                wire_empty(w, side);
+        }
+    }
+}
+
+/* The bootstrap capability that each connection holds is the last thing to go. */
+static void world_free(struct world *w)
+{
+    for (unsigned i = 0; i < w->links; i++) {
+        for (int s = 0; s < 2; s++) {
+            struct side *side = &w->link[i].side[s];
+            ww_rpc_conn_free(side->conn);
+            side->conn = NULL;
+            frames_free(side);
+            free(side->wire);
+            for (int r = 0; r < WW_RES_COUNT; r++) {
+                if (side->budget.used[r] != 0)
+                    graph_fail(w, "budget: %llu of %d is still charged",
+                        (unsigned long long)side->budget.used[r], r);
+            }
+        }
+    }
+    for (unsigned v = 0; v < w->vats; v++) {
+        ref_drop(&w->vat[v].boot);
+        while (ww_rpc_vat_run(w->vat[v].rpc, ++w->now_ns, 0))
+            ;
+    }
+    for (unsigned v = 0; v < w->vats; v++)
+        ww_rpc_vat_free(w->vat[v].rpc);
+    for (unsigned i = 0; i < w->objects; i++) {
+        if (w->object[i].made && !w->object[i].dropped && !w->looped)
+            graph_fail(w, "life: object %u was never dropped", i);
+    }
+    ww_msg_fini(&w->out);
+    ww_msg_fini(&w->in);
+}
+
+static void world_end(struct world *w)
+{
+    w->step = -1;
+    graph_log(w, "the end");
+    for (unsigned i = 0; i < w->links; i++) {
+        if (!w->link[i].good)
+            graph_cut(w, i, 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        app_release(w);
+        graph_settle(w);
+    }
+    quiet_check(w);
+    model_final(w);
+    app_let_go(w);
+    graph_settle(w);
+    tables_check(w);
+    world_free(w);
+    size_t left = graph_alloc_live();
+    if (left > 0 && !w->looped)
+        graph_fail(w, "memory: %zu blocks are left", left);
+}
+
+void graph_run(struct script script, size_t fail_at, bool sticky, bool verbose, struct graph_stats *ret_stats)
+{
+    uint8_t header[GRAPH_HEADER] = {0};
+    size_t n = script.size < GRAPH_HEADER ? script.size : GRAPH_HEADER;
+    if (n)
+        memcpy(header, script.data, n);
+    struct world *w = calloc(1, sizeof *w);
+    if (!w)
+        abort();
+    w->verbose = verbose;
+    graph_alloc_begin(fail_at, sticky);
+    graph_alloc_spare(true);
+    world_init(w, header);
+    graph_alloc_spare(false);
+    size_t steps = (script.size - n) / STEP_BYTES;
+    if (steps > GRAPH_STEPS_MAX)
+        steps = GRAPH_STEPS_MAX;
+    for (size_t i = 0; i < steps; i++) {
+        struct step step;
+        memcpy(&step, script.data + n + i * STEP_BYTES, STEP_BYTES);
+        w->step = (int)i;
+        graph_log(w, "step %zu", i);
+        run_step(w, &step);
+        graph_check(w);
+    }
+    world_end(w);
+    if (ret_stats) {
+        *ret_stats =
+            (struct graph_stats){.calls = w->records, .loops = w->looped, .allocations = graph_alloc_count()};
+        for (unsigned i = 0; i < w->records; i++)
+            ret_stats->delivered += w->record[i].state != R_SENT;
+        memcpy(ret_stats->messages, w->messages, sizeof w->messages);
+    }
+    graph_alloc_end();
+    free(w);
+}
+
+size_t graph_script(uint64_t seed, struct graph_choice choice, uint8_t *out)
+{
+    uint64_t state = seed;
+    unsigned steps = choice.steps ? choice.steps : 20 + (unsigned)(graph_random(&state) % 120);
+    if (steps > GRAPH_STEPS_MAX)
+        steps = GRAPH_STEPS_MAX;
+    size_t n = GRAPH_HEADER + (size_t)steps * STEP_BYTES;
+    for (size_t i = 0; i < n; i++) {
+        out[i] = (uint8_t)(graph_random(&state) >> 24);
+    }
+    if (choice.vats)
+        out[0] = (uint8_t)(choice.vats - 2);
+    out[5] = (uint8_t)((out[5] & 0xfe) | choice.malicious);
+    return n;
+}

@@ -216,8 +216,6 @@ static ww_err call_read(
     call->method = ww_sr_u16(body, 2);
     call->iface = ww_sr_u64(body, 1);
     uint16_t to = ww_sr_u16(body, 3);
-    if (to > WW_RPC_RESULTS_YOURSELF)
-        return WW_EUNSUPPORTED;
     call->yourself = to == WW_RPC_RESULTS_YOURSELF;
     call->no_pipe = ww_sr_bool(body, 129);
     call->only_pipe = ww_sr_bool(body, 130) && !call->yourself;
@@ -225,7 +223,8 @@ static ww_err call_read(
     struct ww_sr payload = ww_pr_struct(ww_sr_ptr(body, 1));
     WW_TRY(ww_rpc_caps_read(conn, payload, m));
     call->params_r = ww_sr_ptr(payload, 0);
-    return ww_msg_err(m);
+    WW_TRY(ww_msg_err(m));
+    return to > WW_RPC_RESULTS_YOURSELF ? WW_EUNSUPPORTED : 0; /* the parameters are ours to release */
 }
 
 static void call_begin(struct ww_rpc_conn *conn, struct ww_rpc_call *call, struct ww_cap *target, bool hold)
@@ -245,8 +244,6 @@ static ww_err call_deliver(struct ww_rpc_conn *conn, struct ww_rpc_call *call, s
         call_begin(conn, call, e->cap, hold);
         return 0;
     }
-    if (ww_sr_u16(target, 2) != 1)
-        return WW_EUNSUPPORTED;
     uint16_t path[256];
     size_t len;
     struct ww_sr promised = ww_pr_struct(ww_sr_ptr(target, 0));
@@ -281,6 +278,8 @@ ww_err ww_rpc_recv_call(struct ww_rpc_conn *conn, struct ww_sr msg, struct ww_by
     struct ww_rpc_call *call;
     if (too_much(conn))
         return WW_ELIMIT;
+    if (ww_sr_u16(ww_pr_struct(ww_sr_ptr(msg, 0)), 2) > 1)
+        return WW_EUNSUPPORTED; /* an unknown kind of target: as if the call had never come */
     bool hold = ww_rpc_held_wanted(conn);
     WW_TRY(answer_new(conn, ww_sr_u32(msg, 0), &call));
     call->state = CALL_RUNNING;

@@ -211,13 +211,27 @@ static void object_dispatch(struct ww_rpc_server *self, struct ww_rpc_call *call
     }
 }
 
+static struct ww_list objects = {&objects, &objects};
+
 static void object_drop(struct ww_rpc_server *self)
 {
     struct object *o = WW_CONTAINER_OF(self, struct object, server);
+    ww_list_remove(&o->node);
     ww_cap_unref(o->kept);
     if (o->live)
         --*o->live;
     ww_free(o);
+}
+
+void objects_let_go(void)
+{
+    WW_LIST_FOR(at, &objects)
+    {
+        struct object *o = WW_LIST_ENTRY(at, struct object, node);
+        struct ww_cap *kept = o->kept;
+        o->kept = NULL;
+        ww_cap_unref(kept); /* objects go later, from their vat's queue */
+    }
 }
 
 const struct ww_rpc_server_ops object_ops = {.dispatch = object_dispatch, .drop = object_drop};
@@ -236,6 +250,7 @@ struct ww_cap *object_try(struct ww_rpc_vat *vat, int *live, struct object **ret
         ww_free(o);
         return NULL;
     }
+    ww_list_push_back(&objects, &o->node);
     if (live)
         ++*live;
     if (ret_object)

@@ -37,8 +37,9 @@ struct object {
     uint64_t seen[512];
     size_t seen_count;
     unsigned canceled;
-    bool *dropped; /* told on drop; also says that the object is on the heap */
-    int *live;     /* counts objects */
+    bool *dropped;       /* told on drop; also says that the object is on the heap */
+    int *live;           /* counts objects */
+    struct ww_list node; /* of all objects */
 };
 
 extern const struct ww_rpc_server_ops object_ops;
@@ -50,6 +51,8 @@ struct ww_cap *object_new(struct ww_rpc_vat *vat, int *live, struct object **ret
 struct ww_cap *object_try(struct ww_rpc_vat *vat, int *live, struct object **ret_object);
 /* Completes the call that waits. */
 void object_go(struct object *o);
+/* Every object drops what it keeps: a damaged message can have made it keep itself. */
+void objects_let_go(void);
 
 void pair_init(struct pair *p, struct ww_cap *(*make)(struct ww_rpc_vat *vat), bool packed);
 void pair_fini(struct pair *p);

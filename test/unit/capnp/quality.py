@@ -222,6 +222,9 @@ def main():
         "name", '@0x9c5d2f3a81b7e642; ' + using + 'struct A $C.name("1a") {}', "no name in C"))
     tap.check("one name for two is refused", refuses(
         "twice", '@0x9c5d2f3a81b7e643; ' + using + 'struct A {} struct B $C.name("A") {}', "rename one"))
+    tap.check("one name for two brands is refused", refuses(
+        "brands", "@0x9c5d2f3a81b7e645; struct P(X, Y) { x @0 :X; y @1 :Y; } struct A { struct B {} } struct B { struct C {} } "
+        "struct C {} struct U { one @0 :P(A.B, C); two @1 :P(A, B.C); }", "two brands"))
     tap.check("a skipped type as parameters is refused", refuses(
         "skip", '@0x9c5d2f3a81b7e644; ' + using + 'struct A $C.skip {} interface I { f @0 A -> (); }', "skipped"))
     shutil.rmtree(SCRATCH)

@@ -330,7 +330,7 @@ WW_API bool ww_rpc_call_is_canceled(const struct ww_rpc_call *call);
 /* ---- streams: calls under flow control ---- */
 
 #define WW_RPC_WINDOW_DEFAULT (256u * 1024) /* local objects; where measuring starts */
-#define WW_RPC_WINDOW_PIPE (1u << 20)       /* for pipes and unix sockets */
+#define WW_RPC_WINDOW_PIPE (512u * 1024)    /* for pipes and unix sockets */
 #define WW_RPC_WINDOW_MAX (UINT64_C(1) << 30)
 #define WW_RPC_WINDOW_ADAPTIVE UINT64_MAX /* measure, whatever the connection says */
 
@@ -405,6 +405,51 @@ WW_API WW_MUST_USE ww_err ww_rpc_stream_send_take(
     struct ww_rpc_stream *stream, struct ww_rpc_request *request);
 /* Asks for `drained`. */
 WW_API void ww_rpc_stream_finish(struct ww_rpc_stream *stream);
+
+/* ---- membranes: a border that calls and capabilities cross under supervision ---- */
+
+/* A capability that crosses a membrane is wrapped: calls on the wrapper are shown to the policy and cross,
+ * with the capabilities in their parameters, and their results cross back. The same capability that crosses
+ * twice is the same wrapper; one that comes back across is itself again. Exceptions and plain data cross as
+ * they are. Calls on a promise cross at once; calls pipelined on the results of a call that crossed wait for
+ * those results. */
+struct ww_membrane;
+enum ww_membrane_way { WW_MEMBRANE_IN = 0, WW_MEMBRANE_OUT = 1 };
+
+struct ww_membrane_policy;
+struct ww_membrane_policy_ops {
+    /* `call`, not yet crossed, would go `way` to `to`: 0, and it crosses; an error, and it fails with
+     * `ret_reason` (NULL: the error's text). With *ret_to set (a new reference) it goes there instead, and
+     * crosses nothing. The callee may read the call but not complete it. NULL: all calls cross. */
+    ww_err (*call)(struct ww_membrane_policy *policy, enum ww_membrane_way way, struct ww_rpc_call *call,
+        struct ww_cap *to, struct ww_cap **ret_to, const char **ret_reason);
+    /* `cap`, not null and not wrapped by this membrane, is about to cross `way`: 0, and it is wrapped; an
+     * error, and what carries it fails. *ret_cap, when set (a new reference), takes its place. It may make
+     * capabilities but complete nothing. NULL: all are wrapped. */
+    ww_err (*cap)(struct ww_membrane_policy *policy, enum ww_membrane_way way, struct ww_cap *cap,
+        struct ww_cap **ret_cap);
+    /* The membrane is gone. NULL allowed. */
+    void (*drop)(struct ww_membrane_policy *policy);
+};
+
+/* The policy's owner embeds this. It must live until `drop`. */
+struct ww_membrane_policy {
+    const struct ww_membrane_policy_ops *ops;
+};
+
+/* WW_ENOMEM. */
+WW_API WW_MUST_USE ww_err ww_membrane_new(
+    struct ww_rpc_vat *vat, struct ww_membrane_policy *policy, struct ww_membrane **ret_membrane);
+WW_API struct ww_membrane *ww_membrane_ref(struct ww_membrane *membrane);
+/* NULL is harmless. Wrappers and calls on their way keep the membrane alive. */
+WW_API void ww_membrane_unref(struct ww_membrane *membrane);
+/* What `cap` is on the other side (WW_MEMBRANE_OUT: `cap` is from inside). The policy is asked. */
+WW_API WW_MUST_USE ww_err ww_membrane_pass(
+    struct ww_membrane *membrane, enum ww_membrane_way way, struct ww_cap *cap, struct ww_cap **ret_cap);
+/* Everything that crossed breaks with this, in both directions, and what was behind it is released. Calls
+ * that crossed and have not returned fail with it: at once, but those that a handler in this vat has are
+ * cancelled and fail when it completes them. Only the first time counts. */
+WW_API void ww_membrane_revoke(struct ww_membrane *membrane, ww_err err, const char *reason);
 
 #ifdef __cplusplus
 }

@@ -95,6 +95,8 @@ static void promise_destroy(struct ww_cap *p)
         ww_list_remove(p->promise.watches.next);
     if (p->promise.via && p->promise.via->kind == CAP_IMPORT && p->promise.via->import.wrapper == p)
         p->promise.via->import.wrapper = NULL;
+    if (p->promise.via && p->promise.via->kind == CAP_SERVER)
+        ww_rpc_membrane_outer_gone(p);
     ww_cap_unref(p->promise.via);
     ww_cap_unref(p->promise.to);
 }

@@ -233,10 +233,12 @@ struct ww_rpc_call {
     uint32_t pipe_count;
 
     struct ww_rpc_wait *wait;
-    struct ww_rpc_call *parent;  /* counted: what our outcome is for, too */
-    struct ww_rpc_call *child;   /* not counted: whose parent we are */
-    struct ww_rpc_call *tail_of; /* an answer, while the peer may use it: the question, perhaps this very
-                                    call, whose results the peer has; it must not be finished */
+    struct ww_rpc_call *parent;       /* counted: what our outcome is for, too */
+    struct ww_rpc_call *child;        /* not counted: whose parent we are */
+    struct ww_rpc_call *tail_of;      /* an answer, while the peer may use it: the question, perhaps this very
+                                         call, whose results the peer has; it must not be finished */
+    struct ww_rpc_crossing *crossing; /* of membranes, the latest first */
+    bool abandoned;                   /* to be cancelled even if others depend on it */
     struct ww_rpc_stream_impl *stream;
     uint64_t stream_bytes;
     struct ww_rpc_flow_mark stream_mark;
@@ -547,6 +549,15 @@ WW_MUST_USE ww_err ww_rpc_recv_unimplemented(struct ww_rpc_conn *conn, struct ww
 /* conn.c */
 void ww_rpc_conn_fail(struct ww_rpc_conn *conn, ww_err err, const char *reason, bool tell_peer);
 void ww_rpc_conn_output(struct ww_rpc_conn *conn);
+
+/* membrane.c */
+/* The results pass back through every membrane that the call crossed, or the call fails. */
+void ww_rpc_crossings_done(struct ww_rpc_call *call);
+/* What one of its results is to its caller: a new reference. */
+WW_MUST_USE ww_err ww_rpc_crossings_pass(
+    struct ww_rpc_call *call, struct ww_cap *cap, struct ww_cap **ret_cap);
+/* A promise with an object of ours for `via` is settled or destroyed. */
+void ww_rpc_membrane_outer_gone(struct ww_cap *outer);
 
 /* stream.c */
 void ww_rpc_stream_acked(struct ww_rpc_call *call);

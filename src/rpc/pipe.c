@@ -115,7 +115,9 @@ ww_err ww_rpc_call_pipe(struct ww_rpc_call *call, const uint16_t *path, size_t l
                                               : NULL;
     if (!pipe && other && other != call)
         return pipe_follow(call, other, path, len, ret_cap);
-    bool wired = call->state == CALL_SENT || (call->tail && call->q.conn && !call->exc);
+    if (call->crossing)
+        other = NULL; /* calls on its results are for the membrane to see: they wait */
+    bool wired = (call->state == CALL_SENT && !call->crossing) || (call->tail && call->q.conn && !call->exc);
     if (!pipe && call->state == CALL_DONE && !wired) {
         struct ww_cap *cap = outcome_cap(call, path, len);
         if (!cap)
@@ -153,7 +155,7 @@ void ww_rpc_wires_break(struct ww_rpc_call *call, struct ww_rpc_exc *exc)
 
 void ww_rpc_pipes_sent(struct ww_rpc_call *call)
 {
-    if (call->no_pipe)
+    if (call->no_pipe || call->crossing)
         return; /* as the peer was told */
     for (struct ww_rpc_pipe *at = call->pipes; at; at = at->next) {
         if (at->promise->promise.to || at->promise->promise.via)

@@ -101,9 +101,12 @@ void ww_rpc_question_send(struct ww_rpc_call *call, struct ww_cap *raw)
         return;
     }
     struct ww_rpc_call *answer = call;
-    while (answer->parent)
+    bool crossed = call->crossing != NULL;
+    while (answer->parent) {
         answer = answer->parent;
-    call->tail = ww_rpc_tail_possible(answer, conn);
+        crossed |= answer->crossing != NULL;
+    }
+    call->tail = !crossed && ww_rpc_tail_possible(answer, conn);
     ww_err err = question_new(call, conn);
     if (err < 0) {
         fail(call, err, "out of memory");
@@ -148,6 +151,8 @@ static bool finish_due(struct ww_rpc_call *call)
 {
     if (call->q.returned)
         return call->tail ? !call->q.held && !ww_rpc_pipes_live(call) : call->q.wires == 0;
+    if (call->abandoned)
+        return true;
     return !call->interest && call->q.dependents == 0 && !ww_rpc_pipes_live(call);
 }
 

@@ -263,8 +263,12 @@ ww_err ww_rpc_call_set_pipeline(
     if (err == 0) {
         if (promise->promise.to)
             err = WW_ESTATE;
-        else
+        else if (!call->crossing)
             ww_rpc_promise_resolve(promise, cap);
+        else if ((err = ww_rpc_crossings_pass(call, cap, &cap)) == 0) {
+            ww_rpc_promise_resolve(promise, cap);
+            ww_cap_unref(cap);
+        }
         ww_cap_unref(promise);
     }
     ww_rpc_leave(vat);

@@ -1,0 +1,539 @@
+/* Membranes: what crosses is seen, wrapped once, unwrapped on its way home, and gone when revoked. */
+#include "test/lib/alloc_fail.h"
+#include "pair.h"
+
+struct border {
+    struct ww_membrane_policy policy;
+    struct ww_membrane *m;
+    unsigned calls[2], caps[2], dropped;
+    uint16_t deny; /* method that may not cross; 0: all may */
+    bool deny_caps, revoke_in_call;
+    struct ww_cap *redirect; /* where M_ECHO goes instead */
+};
+
+static ww_err border_call(struct ww_membrane_policy *policy, enum ww_membrane_way way,
+    struct ww_rpc_call *call, struct ww_cap *to, struct ww_cap **ret_to, const char **ret_reason)
+{
+    struct border *b = WW_CONTAINER_OF(policy, struct border, policy);
+    WW_UNUSED(to);
+    b->calls[way]++;
+    assert_int_equal(ww_rpc_call_interface(call), TEST_IFACE);
+    if (b->deny && ww_rpc_call_method(call) == b->deny) {
+        *ret_reason = "not across this border";
+        return WW_EUNIMPLEMENTED;
+    }
+    if (b->revoke_in_call)
+        ww_membrane_revoke(b->m, WW_EFAILED, "closed for good");
+    if (b->redirect && ww_rpc_call_method(call) == M_ECHO)
+        *ret_to = ww_cap_ref(b->redirect);
+    return 0;
+}
+
+static ww_err border_cap(
+    struct ww_membrane_policy *policy, enum ww_membrane_way way, struct ww_cap *cap, struct ww_cap **ret_cap)
+{
+    struct border *b = WW_CONTAINER_OF(policy, struct border, policy);
+    WW_UNUSED(cap);
+    WW_UNUSED(ret_cap);
+    b->caps[way]++;
+    return b->deny_caps ? WW_EFAILED : 0;
+}
+
+static void border_drop(struct ww_membrane_policy *policy)
+{
+    WW_CONTAINER_OF(policy, struct border, policy)->dropped++;
+}
+
+static const struct ww_membrane_policy_ops border_ops = {border_call, border_cap, border_drop};
+
+/* `inside` lives in vat A behind a membrane; the test is outside, in A or across a connection in B. */
+static struct pair p;
+static struct border border;
+static struct object *inside, *far;
+static struct ww_cap *inside_cap, *face;
+static int live;
+
+static struct ww_cap *make_far(struct ww_rpc_vat *vat)
+{
+    return object_new(vat, &live, &far);
+}
+
+static int up(void **state)
+{
+    WW_UNUSED(state);
+    live = 0;
+    pair_init(&p, make_far, false);
+    border = (struct border){.policy.ops = &border_ops};
+    assert_ok(ww_membrane_new(p.a.vat, &border.policy, &border.m));
+    inside_cap = object_new(p.a.vat, &live, &inside);
+    inside->vat = p.a.vat;
+    assert_ok(ww_membrane_pass(border.m, WW_MEMBRANE_OUT, inside_cap, &face));
+    return 0;
+}
+
+static int down(void **state)
+{
+    WW_UNUSED(state);
+    ww_cap_unref(face);
+    ww_cap_unref(inside_cap);
+    ww_membrane_unref(border.m);
+    pair_settle(&p);
+    pair_fini(&p);
+    assert_int_equal(border.dropped, 1);
+    assert_int_equal(live, 0);
+    return 0;
+}
+
+static struct ww_rpc_request *ask(
+    struct ww_cap *to, uint16_t method, uint64_t value, struct ww_cap *cap, struct outcome *o)
+{
+    outcome_init(o, NULL);
+    struct ww_rpc_request *q = call_send(to, method, value, cap, o);
+    pair_settle(&p);
+    return q;
+}
+
+static struct ww_cap *result_cap(struct ww_rpc_request *q)
+{
+    return ww_pr_cap(ww_sr_ptr(ww_pr_struct(ww_rpc_request_results(q)), 0));
+}
+
+static void calls_cross(void **state)
+{
+    WW_UNUSED(state);
+    struct outcome o;
+    ww_rpc_request_free(ask(face, M_ECHO, 42, NULL, &o));
+    assert_int_equal(o.status, 0);
+    assert_int_equal(o.value, 42);
+    assert_int_equal(border.calls[WW_MEMBRANE_IN], 1);
+    assert_int_equal(border.caps[WW_MEMBRANE_OUT], 1); /* the face */
+    assert_false(ww_cap_same(face, inside_cap));
+    assert_null(ww_cap_server(face, &object_ops));
+    ww_rpc_request_free(ask(face, M_FAIL, (uint32_t)WW_EOVERLOADED, NULL, &o));
+    assert_int_equal(o.status, WW_EOVERLOADED);
+    assert_string_equal(o.reason, "asked to fail");
+}
+
+static void order(void **state)
+{
+    WW_UNUSED(state);
+    struct outcome o[20];
+    struct ww_rpc_request *q[20];
+    for (unsigned i = 0; i < 20; i++) {
+        outcome_init(&o[i], NULL);
+        q[i] = call_send(face, M_ECHO, i + 1, NULL, &o[i]);
+    }
+    pair_settle(&p);
+    for (unsigned i = 0; i < 20; i++) {
+        assert_int_equal(inside->seen[i], i + 1);
+        assert_int_equal(o[i].value, i + 1);
+        ww_rpc_request_free(q[i]);
+    }
+}
+
+static void policy_says_no(void **state)
+{
+    WW_UNUSED(state);
+    struct outcome o;
+    border.deny = M_COUNT;
+    ww_rpc_request_free(ask(face, M_COUNT, 0, NULL, &o));
+    assert_int_equal(o.status, WW_EUNIMPLEMENTED);
+    assert_string_equal(o.reason, "not across this border");
+    border.deny_caps = true;
+    struct object *mine;
+    struct ww_cap *mine_cap = object_new(p.a.vat, &live, &mine);
+    ww_rpc_request_free(ask(face, M_KEEP, 0, mine_cap, &o));
+    assert_int_equal(o.status, WW_EFAILED);
+    assert_null(inside->kept);
+    ww_rpc_request_free(ask(face, M_NEW, 0, NULL, &o)); /* and no result leaves */
+    assert_int_equal(o.status, WW_EFAILED);
+    ww_cap_unref(mine_cap);
+    pair_settle(&p);
+    assert_int_equal(live, 2);
+}
+
+static void policy_redirects(void **state)
+{
+    WW_UNUSED(state);
+    struct outcome o;
+    struct object *other;
+    border.redirect = object_new(p.a.vat, &live, &other);
+    ww_rpc_request_free(ask(face, M_ECHO, 7, NULL, &o));
+    assert_int_equal(o.value, 7);
+    assert_int_equal(other->seen_count, 1);
+    assert_int_equal(inside->seen_count, 0);
+    ww_cap_unref(border.redirect);
+}
+
+/* A capability of mine goes in as a wrapper, is called from inside through the membrane, and comes out as
+ * itself. */
+static void home_again(void **state)
+{
+    WW_UNUSED(state);
+    struct outcome o;
+    struct object *mine;
+    struct ww_cap *mine_cap = object_new(p.a.vat, &live, &mine);
+    ww_rpc_request_free(ask(face, M_KEEP, 0, mine_cap, &o));
+    assert_non_null(inside->kept);
+    assert_false(ww_cap_same(inside->kept, mine_cap));
+    assert_int_equal(border.caps[WW_MEMBRANE_IN], 1);
+    ww_rpc_request_free(ask(face, M_CALL, 5, NULL, &o));
+    assert_int_equal(o.value, 5);
+    assert_int_equal(mine->seen[0], 5);
+    assert_int_equal(border.calls[WW_MEMBRANE_OUT], 1);
+    struct ww_rpc_request *q = ask(face, M_GIVE, 0, NULL, &o);
+    assert_true(ww_cap_same(result_cap(q), mine_cap));
+    ww_rpc_request_free(q);
+    q = ask(face, M_ECHO_CAP, 0, face, &o); /* inside sees its own object, outside its face */
+    assert_true(ww_cap_same(result_cap(q), face));
+    ww_rpc_request_free(q);
+    ww_cap_unref(mine_cap);
+}
+
+static void wrapped_once(void **state)
+{
+    WW_UNUSED(state);
+    struct ww_cap *again;
+    assert_ok(ww_membrane_pass(border.m, WW_MEMBRANE_OUT, inside_cap, &again));
+    assert_true(ww_cap_same(again, face));
+    ww_cap_unref(again);
+    assert_ok(ww_membrane_pass(border.m, WW_MEMBRANE_IN, face, &again));
+    assert_true(ww_cap_same(again, inside_cap));
+    ww_cap_unref(again);
+    assert_ok(ww_membrane_pass(border.m, WW_MEMBRANE_OUT, NULL, &again));
+    assert_null(again);
+    struct border second = {.policy.ops = &border_ops};
+    assert_ok(ww_membrane_new(p.a.vat, &second.policy, &second.m));
+    assert_ok(ww_membrane_pass(second.m, WW_MEMBRANE_OUT, face, &again));
+    assert_false(ww_cap_same(again, face));
+    struct outcome o;
+    ww_rpc_request_free(ask(again, M_ECHO, 3, NULL, &o)); /* through two */
+    assert_int_equal(o.value, 3);
+    assert_int_equal(second.calls[WW_MEMBRANE_IN], 1);
+    assert_int_equal(border.calls[WW_MEMBRANE_IN], 1);
+    ww_rpc_request_free(ask(again, M_NEW, 3, NULL, &o)); /* each wraps the result */
+    assert_int_equal(second.caps[WW_MEMBRANE_OUT], 2);
+    assert_int_equal(border.caps[WW_MEMBRANE_OUT], 3); /* the face twice */
+    ww_cap_unref(again);
+    ww_membrane_unref(second.m);
+    pair_settle(&p);
+    assert_int_equal(second.dropped, 1);
+}
+
+static void pipelined(void **state)
+{
+    WW_UNUSED(state);
+    struct outcome o, o2;
+    outcome_init(&o, NULL);
+    struct ww_rpc_request *q = call_send(face, M_NEW, 0, NULL, &o);
+    struct ww_cap *made = pipeline(q, 0);
+    outcome_init(&o2, NULL);
+    struct ww_rpc_request *q2 = call_send(made, M_ECHO, 9, NULL, &o2);
+    pair_settle(&p);
+    assert_int_equal(o2.value, 9);
+    assert_int_equal(border.calls[WW_MEMBRANE_IN], 2);
+    assert_true(ww_cap_same(made, result_cap(q)));
+    ww_rpc_request_free(q);
+    ww_rpc_request_free(q2);
+    ww_cap_unref(made);
+}
+
+static void tail_call_inside(void **state)
+{
+    WW_UNUSED(state);
+    struct outcome o, o2;
+    struct object *second;
+    struct ww_cap *second_cap = object_new(p.a.vat, &live, &second);
+    inside->kept = ww_cap_ref(second_cap);
+    outcome_init(&o, NULL);
+    struct ww_rpc_request *q = call_send(face, M_CALL, 4, NULL, &o); /* forwarded to `second` */
+    pair_settle(&p);
+    assert_int_equal(o.value, 4);
+    assert_int_equal(border.calls[WW_MEMBRANE_OUT], 0);
+    ww_rpc_request_free(q);
+    outcome_init(&o, NULL);
+    outcome_init(&o2, NULL);
+    q = call_send(face, M_GIVE, 0, NULL, &o);
+    struct ww_cap *cap = pipeline(q, 0);
+    struct ww_rpc_request *q2 = call_send(cap, M_ECHO, 6, NULL, &o2);
+    pair_settle(&p);
+    assert_int_equal(o2.value, 6);
+    assert_false(ww_cap_same(cap, second_cap));
+    assert_int_equal(border.calls[WW_MEMBRANE_IN], 3);
+    ww_rpc_request_free(q);
+    ww_rpc_request_free(q2);
+    ww_cap_unref(cap);
+    ww_cap_unref(second_cap);
+}
+
+static void promise_crosses(void **state)
+{
+    WW_UNUSED(state);
+    struct ww_cap *promise, *out, *again;
+    struct outcome o, o2;
+    assert_ok(ww_cap_new_promise(p.a.vat, &promise));
+    assert_ok(ww_membrane_pass(border.m, WW_MEMBRANE_OUT, promise, &out));
+    assert_ok(ww_membrane_pass(border.m, WW_MEMBRANE_OUT, promise, &again));
+    assert_true(ww_cap_same(out, again));
+    ww_cap_unref(again);
+    assert_int_equal(ww_cap_state(out), WW_CAP_PROMISE);
+    outcome_init(&o, NULL);
+    struct ww_rpc_request *q = call_send(out, M_ECHO, 1, NULL, &o);
+    pair_settle(&p);
+    assert_int_equal(border.calls[WW_MEMBRANE_IN], 1); /* it is past the border and waits inside */
+    assert_ok(ww_cap_resolve(promise, inside_cap));
+    outcome_init(&o2, NULL);
+    struct ww_rpc_request *q2 = call_send(out, M_ECHO, 2, NULL, &o2);
+    pair_settle(&p);
+    assert_int_equal(inside->seen[0], 1);
+    assert_int_equal(inside->seen[1], 2);
+    assert_true(ww_cap_same(out, face));
+    ww_rpc_request_free(q);
+    ww_rpc_request_free(q2);
+    ww_cap_unref(out);
+    ww_cap_unref(promise);
+}
+
+/* A promise inside that turns out to be something from outside: outside it is that very thing, in order. */
+static void promise_comes_home(void **state)
+{
+    WW_UNUSED(state);
+    struct ww_cap *promise, *out, *in;
+    struct object *mine;
+    struct ww_cap *mine_cap = object_new(p.a.vat, &live, &mine);
+    struct outcome o[6];
+    struct ww_rpc_request *q[6];
+    assert_ok(ww_cap_new_promise(p.a.vat, &promise));
+    assert_ok(ww_membrane_pass(border.m, WW_MEMBRANE_OUT, promise, &out));
+    assert_ok(ww_membrane_pass(border.m, WW_MEMBRANE_IN, mine_cap, &in));
+    for (unsigned i = 0; i < 6; i++) {
+        if (i == 3)
+            assert_ok(ww_cap_resolve(promise, in));
+        if (i == 4)
+            pair_settle(&p);
+        outcome_init(&o[i], NULL);
+        q[i] = call_send(out, M_ECHO, i + 1, NULL, &o[i]);
+    }
+    pair_settle(&p);
+    assert_int_equal(mine->seen_count, 6);
+    for (unsigned i = 0; i < 6; i++) {
+        assert_int_equal(mine->seen[i], i + 1);
+        ww_rpc_request_free(q[i]);
+    }
+    assert_true(ww_cap_same(out, mine_cap));
+    ww_cap_unref(out);
+    ww_cap_unref(in);
+    ww_cap_unref(promise);
+    ww_cap_unref(mine_cap);
+}
+
+static void dropped_promise(void **state)
+{
+    WW_UNUSED(state);
+    struct ww_cap *promise, *out;
+    assert_ok(ww_cap_new_promise(p.a.vat, &promise));
+    assert_ok(ww_membrane_pass(border.m, WW_MEMBRANE_OUT, promise, &out));
+    ww_cap_unref(out); /* first the outer one */
+    pair_settle(&p);
+    assert_ok(ww_cap_resolve(promise, inside_cap));
+    ww_cap_unref(promise);
+    pair_settle(&p);
+}
+
+/* ---- across a connection: B's object is what is inside */
+
+static void remote(void **state)
+{
+    WW_UNUSED(state);
+    struct ww_cap *boot, *wrapped;
+    struct outcome o, o2;
+    assert_ok(ww_rpc_conn_bootstrap(p.a.conn, &boot));
+    assert_ok(ww_membrane_pass(border.m, WW_MEMBRANE_OUT, boot, &wrapped)); /* still a promise */
+    outcome_init(&o, NULL);
+    far->vat = p.b.vat;
+    struct ww_rpc_request *q = call_send(wrapped, M_NEW, 0, NULL, &o);
+    struct ww_cap *made = pipeline(q, 0);
+    outcome_init(&o2, NULL);
+    struct ww_rpc_request *q2 = call_send(made, M_ECHO, 8, NULL, &o2);
+    pair_settle(&p);
+    assert_int_equal(o2.value, 8);
+    assert_int_equal(border.calls[WW_MEMBRANE_IN], 2);
+    ww_rpc_request_free(q);
+    ww_rpc_request_free(q2);
+    ww_cap_unref(made);
+    q = ask(wrapped, M_ECHO_CAP, 0, inside_cap, &o); /* goes in wrapped, over the wire, and home */
+    assert_true(ww_cap_same(result_cap(q), inside_cap));
+    ww_rpc_request_free(q);
+    ww_cap_unref(wrapped);
+    ww_cap_unref(boot);
+    pair_settle(&p);
+    side_idle(&p.a);
+    side_idle(&p.b);
+}
+
+static void streams_cross(void **state)
+{
+    WW_UNUSED(state);
+    static const struct ww_rpc_stream_ops ops = {NULL, NULL};
+    struct ww_rpc_stream s;
+    assert_ok(ww_rpc_stream_init(&s, p.a.vat, &ops, 0));
+    for (uint64_t i = 1; i <= 50; i++) {
+        struct ww_rpc_request *q;
+        assert_ok(ww_rpc_request_new(face, TEST_IFACE, M_STREAM, 3, &q));
+        ww_sb_set_u64(ww_pb_init_struct(ww_rpc_request_params(q), 1, 1), 0, i);
+        assert_int_equal(ww_rpc_stream_send_take(&s, q), WW_RPC_STREAM_OK);
+    }
+    pair_settle(&p);
+    assert_int_equal(s.in_flight, 0);
+    assert_int_equal(inside->seen_count, 50);
+    assert_int_equal(border.calls[WW_MEMBRANE_IN], 50);
+    ww_rpc_stream_fini(&s);
+}
+
+/* ---- revocation */
+
+static void revoked(void **state)
+{
+    WW_UNUSED(state);
+    struct outcome o, running;
+    outcome_init(&running, NULL);
+    struct ww_rpc_request *q = call_send(face, M_LATER, 0, NULL, &running);
+    pair_settle(&p);
+    struct ww_cap *again;
+    ww_membrane_revoke(border.m, WW_EDISCONNECTED, "gone");
+    ww_membrane_revoke(border.m, WW_EFAILED, "again");
+    pair_settle(&p);
+    assert_int_equal(inside->canceled, 1);
+    object_go(inside); /* the handler's answer comes too late */
+    ww_rpc_request_free(ask(face, M_ECHO, 1, NULL, &o));
+    assert_int_equal(o.status, WW_EDISCONNECTED);
+    assert_string_equal(o.reason, "gone");
+    assert_int_equal(running.status, WW_EDISCONNECTED);
+    assert_string_equal(running.reason, "gone");
+    assert_int_equal(inside->seen_count, 0);
+    ww_rpc_request_free(q);
+    assert_ok(ww_membrane_pass(border.m, WW_MEMBRANE_OUT, inside_cap, &again));
+    assert_int_equal(ww_cap_state(again), WW_CAP_BROKEN);
+    ww_cap_unref(again);
+}
+
+static void revoked_releases(void **state)
+{
+    WW_UNUSED(state);
+    struct outcome o;
+    struct object *mine;
+    struct ww_cap *mine_cap = object_new(p.a.vat, &live, &mine), *promise, *out;
+    ww_rpc_request_free(ask(face, M_KEEP, 0, mine_cap, &o));
+    ww_cap_unref(mine_cap);
+    assert_ok(ww_cap_new_promise(p.a.vat, &promise));
+    assert_ok(ww_membrane_pass(border.m, WW_MEMBRANE_OUT, promise, &out));
+    pair_settle(&p);
+    assert_int_equal(live, 3);
+    ww_membrane_revoke(border.m, WW_EFAILED, "revoked");
+    pair_settle(&p);
+    assert_int_equal(live, 2); /* what was kept inside was only a wrapper */
+    assert_int_equal(ww_cap_state(out), WW_CAP_BROKEN);
+    ww_cap_unref(out);
+    ww_cap_unref(promise);
+}
+
+/* A call that waits for a peer fails at once, also when something was pipelined on it. */
+static void revoked_remote(void **state)
+{
+    WW_UNUSED(state);
+    struct ww_cap *boot, *wrapped;
+    struct outcome o, o2;
+    assert_ok(ww_rpc_conn_bootstrap(p.a.conn, &boot));
+    pair_settle(&p);
+    assert_ok(ww_membrane_pass(border.m, WW_MEMBRANE_OUT, boot, &wrapped));
+    outcome_init(&o, NULL);
+    outcome_init(&o2, NULL);
+    struct ww_rpc_request *q = call_send(wrapped, M_LATER, 0, NULL, &o);
+    struct ww_cap *cap = pipeline(q, 0);
+    struct ww_rpc_request *q2 = call_send(cap, M_ECHO, 1, NULL, &o2);
+    pair_settle(&p);
+    assert_int_equal(o.status, WW_EAGAIN);
+    ww_membrane_revoke(border.m, WW_EOVERLOADED, "revoked");
+    pair_settle(&p);
+    assert_int_equal(o.status, WW_EOVERLOADED);
+    assert_int_equal(o2.status, WW_EOVERLOADED);
+    assert_int_equal(far->canceled, 1);
+    object_go(far);
+    ww_rpc_request_free(q);
+    ww_rpc_request_free(q2);
+    ww_cap_unref(cap);
+    ww_cap_unref(wrapped);
+    ww_cap_unref(boot);
+    pair_settle(&p);
+    side_idle(&p.a);
+    side_idle(&p.b);
+}
+
+static void revoked_by_its_policy(void **state)
+{
+    WW_UNUSED(state);
+    struct outcome o;
+    border.revoke_in_call = true;
+    ww_rpc_request_free(ask(face, M_ECHO, 1, NULL, &o));
+    assert_int_equal(o.status, WW_EFAILED);
+    assert_string_equal(o.reason, "closed for good");
+    assert_int_equal(inside->seen_count, 0);
+}
+
+/* ---- memory */
+
+static void idle_done(struct ww_rpc_wait *wait, struct ww_rpc_request *request)
+{
+    WW_UNUSED(wait);
+    WW_UNUSED(request);
+}
+
+static ww_err without_memory(void *ctx)
+{
+    struct border b = {.policy.ops = &border_ops};
+    struct ww_rpc_vat *vat;
+    struct ww_cap *cap = NULL, *out = NULL;
+    int alive = 0;
+    WW_UNUSED(ctx);
+    WW_TRY(ww_rpc_vat_new(NULL, &vat));
+    ww_err err = ww_membrane_new(vat, &b.policy, &b.m);
+    if (err == 0) {
+        cap = object_try(vat, &alive, NULL);
+        err = cap ? ww_membrane_pass(b.m, WW_MEMBRANE_OUT, cap, &out) : WW_ENOMEM;
+    }
+    struct ww_rpc_request *q = NULL;
+    struct ww_rpc_wait wait = {.done = idle_done};
+    if (err == 0)
+        err = ww_rpc_request_new(out, TEST_IFACE, M_ECHO_CAP, 3, &q);
+    if (err == 0) {
+        ww_pb_set_cap(ww_sb_ptr(ww_pb_init_struct(ww_rpc_request_params(q), 1, 1), 0), out);
+        ww_rpc_request_send(q, &wait);
+        while (ww_rpc_vat_run(vat, 1, 0))
+            ;
+        err = ww_rpc_request_status(q);
+        ww_rpc_request_free(q);
+    }
+    ww_cap_unref(out);
+    ww_cap_unref(cap);
+    ww_membrane_unref(b.m);
+    while (ww_rpc_vat_run(vat, 1, 0))
+        ;
+    ww_rpc_vat_free(vat);
+    return alive ? WW_ESTATE : err == WW_EFAILED ? WW_ENOMEM : err;
+}
+
+static void out_of_memory(void **state)
+{
+    WW_UNUSED(state);
+    assert_true(alloc_fail_run(without_memory, NULL) > 5);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, up, down)
+    const struct CMUnitTest tests[] = {T(calls_cross), T(order), T(policy_says_no), T(policy_redirects),
+        T(home_again), T(wrapped_once), T(pipelined), T(tail_call_inside), T(promise_crosses),
+        T(promise_comes_home), T(dropped_promise), T(remote), T(streams_cross), T(revoked),
+        T(revoked_releases), T(revoked_remote), T(revoked_by_its_policy), cmocka_unit_test(out_of_memory)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -106,7 +106,7 @@ static void ends(void **state)
         ww_rpc_request_free(r);
         ww_cap_unref(cap);
         ww_rpc_pair_free(pair);
-        while (ww_rpc_vat_run(a, 3, 0) | ww_rpc_vat_run(b, 3, 0))
+        while ((int)ww_rpc_vat_run(a, 3, 0) | (int)ww_rpc_vat_run(b, 3, 0))
             ;
         assert_int_equal(live, 0);
         ww_rpc_vat_free(a);

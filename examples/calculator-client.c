@@ -193,7 +193,9 @@ static void functions_there(struct ww_cap *add, struct ww_cap *multiply)
 
 static void function_here(struct ww_cap *add)
 {
-    struct calculator_Calculator_Function_server power;
+    /* The server may hold on to it longer than this function runs: until `drop`, or the end of the
+     * connection. */
+    static struct calculator_Calculator_Function_server power;
     struct ww_rpc_request *r;
     struct ww_cap *cap;
     calculator_Calculator_Function_server_init(&power, &power_ops);

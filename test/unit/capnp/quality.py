@@ -146,6 +146,21 @@ def touches_only_changes():
     assert all((folder / name).stat().st_mtime > 1 for name in names)
 
 
+def same_elsewhere(made):
+    """The same C, in whatever folder the schemas lie, and whether they are made together or one by one."""
+    folder, out = SCRATCH / "else where", SCRATCH / "moved"
+    folder.mkdir()
+    names = [p.name[:-2] for p in sorted(made.glob("*.capnp.h"))]
+    for name in names:
+        shutil.copy(HERE / name, folder)
+    for name in names:
+        result = make(out, name, folder=folder)
+        assert result.returncode == 0, result.stderr
+    made_files = sorted(p.name for p in made.iterdir())
+    assert len(names) == 4 and made_files == sorted(p.name for p in out.iterdir())
+    assert [n for n in made_files if (made / n).read_bytes() != (out / n).read_bytes()] == []
+
+
 def refuses(name, text, want):
     def body():
         result, folder = make_text(name, text)
@@ -212,6 +227,7 @@ def main():
         tap.skip("a getter is a load", "no objdump, or a machine whose instructions are not counted here")
     tap.check("schemas that nobody uses are not linked", lambda: unused_schemas_vanish(made))
     tap.check("files that stay the same are not touched", touches_only_changes)
+    tap.check("the place of the schemas leaves no trace", lambda: same_elsewhere(made))
     tap.check("types come through aliases", aliases)
     tap.check("an empty prefix is possible", empty_prefix)
     tap.check("the plugin by hand", by_hand)

@@ -31,6 +31,28 @@ static void questions_check(struct check *c)
     note(c, live == s->live, "1: count of questions");
 }
 
+static void high_check(void *ctx, uint64_t key, void *value)
+{
+    struct check *c = ctx;
+    const struct ww_rpc_call *call = value;
+    note(c, call->q.conn == c->conn && call->q.id == key && call->q.high && key >= WW_RPC_HIGH_ID,
+        "9: question without a Return and slot disagree");
+    note(c, !call->q.returned && call->refs > 0, "9: question outlived its Finish");
+}
+
+/* What the end of a connection leaves. */
+static void closed_check(struct check *c)
+{
+    const struct ww_rpc_conn *conn = c->conn;
+    note(c, conn->questions.live + conn->high.live + conn->answers.live == 0,
+        "8: calls of a closed connection");
+    note(c, conn->exports.live + conn->imports.live + conn->by_cap.live == 0,
+        "8: capabilities of a closed one");
+    note(c, conn->embargoes.live + conn->echo_count == 0 && ww_list_empty(&conn->held),
+        "8: waiting for nobody");
+    note(c, conn->inbound_bytes + conn->held_bytes + conn->calls_held_bytes == 0, "8: bytes of a closed one");
+}
+
 static void answer_check(void *ctx, uint64_t key, void *value)
 {
     struct check *c = ctx;
@@ -59,6 +81,8 @@ static void exports_check(struct check *c)
         note(c, !e->key || ww_rpc_idmap_get(&c->conn->by_cap, (uint64_t)(uintptr_t)e->key) == e,
             "3: export not found by its cap");
         note(c, !e->key || e->key->exported > 0, "3: cap does not know that it is exported");
+        note(c, !e->promise || e->cap->kind != CAP_PROMISE || !ww_list_empty(&e->waiter.node),
+            "3: exported promise without a watch");
         note(c, e->promise || e->cap->kind != CAP_PROMISE || e->cap->promise.to,
             "3: open promise exported as settled");
         keyed += e->key != NULL;
@@ -102,13 +126,15 @@ ww_err ww_rpc_conn_check(const struct ww_rpc_conn *conn, struct ww_diag *diag)
 {
     struct check c = {.conn = conn};
     questions_check(&c);
+    ww_rpc_idmap_each(&conn->high, high_check, &c);
+    if (!conn->open)
+        closed_check(&c);
     ww_rpc_idmap_each(&conn->answers, answer_check, &c);
     exports_check(&c);
     ww_rpc_idmap_each(&conn->imports, import_check, &c);
     embargoes_check(&c);
     note(&c, c.inbound == conn->inbound_bytes, "5: inbound bytes");
-    note(&c, held_bytes(conn) == conn->calls_held_bytes, "5: bytes of calls held back");
-    note(&c, ww_list_empty(&conn->held) || conn->open, "7: calls held back for nobody");
+    note(&c, held_bytes(conn) == conn->calls_held_bytes, "7: bytes of calls held back");
     note(&c, c.held == conn->held_bytes, "5: bytes of results");
     const struct ww_budget *b = conn->budget;
     if (b && !b->parent) { /* a budget of this connection alone can be compared exactly */

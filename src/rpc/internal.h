@@ -13,12 +13,18 @@
  * a list for the same reason.
  *
  * Invariants (ww_rpc_conn_check names them by number)
- *   1  a question's slot and its record name each other; it is gone when Return came and Finish went
- *   2  an answer's slot and its record name each other; it is gone when Return went and Finish came, or was
- * not needed 3  an export's count is that of its descriptors sent and not released; the map from caps finds
- * exactly the live exports 4  an import's count is that of its descriptors received since the last Release;
- * its node exists 5  what the budget was charged is what the tables and queues hold 6  an embargoed promise
- * is unresolved and has its id in the table */
+ *   1  A question's slot and its record name each other; it is gone when Return came and Finish went, and its
+ *      Finish goes as soon as nothing here can name its results.
+ *   2  An answer's slot and its record name each other; it is gone when Return went and Finish came, or when
+ *      none was needed. A tail call's question stays as long as the answer that it is for.
+ *   3  An export's count is that of its descriptors sent and not released; the map from caps finds exactly
+ * the live exports; an open promise is exported as one, and is watched. 4  An import's count is that of its
+ * descriptors received since the last Release; its node exists, and the promise around it is unresolved: a
+ * promise resolves once. 5  What the budget was charged is what the tables and queues hold. 6  An embargoed
+ * promise is unresolved and has its id in the table. 7  Calls are held back only on an open connection, and
+ * their bytes are counted. 8  A connection that is closed holds nothing: tables, queues and charges are
+ * empty. 9  A question to which no Return is expected has a high id, and no other has.
+ */
 #ifndef WW_RPC_INTERNAL_H
 #define WW_RPC_INTERNAL_H
 

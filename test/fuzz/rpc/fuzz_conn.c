@@ -182,13 +182,17 @@ static void put_message(struct world *w, struct input *in)
         ww_sb_set_u32(begin(w, WW_RPC_BOOTSTRAP, 1, 1), 0, id_of(in));
         break;
     case 1:
-    case 2:
+    case 2: {
         sb = begin(w, WW_RPC_CALL, 3, 3);
         ww_sb_set_u32(sb, 0, id_of(in));
-        ww_sb_set_u16(sb, 3, take(in) % 16 == 15);
+        uint8_t how = take(in);
+        ww_sb_set_u16(sb, 3, how % 8 == 7);
+        ww_sb_set_bool(sb, 129, how & 32);
+        ww_sb_set_bool(sb, 130, how & 64);
         put_target(in, ww_sb_ptr(sb, 0));
         put_payload(in, ww_sb_ptr(sb, 1));
         break;
+    }
     case 3:
     case 4: {
         sb = begin(w, WW_RPC_RETURN, 2, 1);
@@ -203,11 +207,14 @@ static void put_message(struct world *w, struct input *in)
             ww_sb_set_u32(sb, 2, id_of(in));
         break;
     }
-    case 5:
+    case 5: {
         sb = begin(w, WW_RPC_FINISH, 1, 0);
         ww_sb_set_u32(sb, 0, id_of(in));
-        ww_sb_set_bool(sb, 32, take(in) & 1);
+        uint8_t bits = take(in);
+        ww_sb_set_bool(sb, 32, bits & 1);
+        ww_sb_set_bool(sb, 33, bits & 2);
         break;
+    }
     case 6:
         sb = begin(w, WW_RPC_RESOLVE, 1, 1);
         ww_sb_set_u32(sb, 0, id_of(in));
@@ -265,8 +272,13 @@ static void app_call(struct world *w, struct input *in)
         WW_UNUSED(err);
     } else {
         ww_rpc_request_free(*slot);
-        ww_rpc_request_send(r, NULL);
         *slot = r;
+        if (how % 8 == 5)
+            ww_rpc_request_no_pipeline(r);
+        if (how % 8 == 4)
+            ww_rpc_request_send_for_pipeline(r);
+        else
+            ww_rpc_request_send(r, NULL);
     }
 }
 
@@ -315,6 +327,12 @@ static void app_complete(struct world *w, struct input *in)
     *slot = NULL;
     if (how % 4 == 0) {
         ww_rpc_call_fail(call, WW_EOVERLOADED, "late");
+        return;
+    }
+    struct ww_rpc_request *r;
+    if (how % 4 == 2 && w->hand[how % HANDS] && ww_rpc_request_new(w->hand[how % HANDS], 1, 1, 0, &r) == 0) {
+        fill(w, ww_rpc_request_params(r), how);
+        ww_rpc_call_forward_take(call, r);
         return;
     }
     if (how % 4 == 1) {
@@ -434,7 +452,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct input in = {data, data + size};
     struct world w = {.server.ops = &object_ops, .cancel.canceled = canceled};
     struct ww_rpc_vat_config config = {.limits = {.message_bytes = 1 << 16,
-                                           .inbound_bytes = 1 << 16,
+                                           .inbound_bytes = 4096, /* so that calls are held back */
                                            .embargoes = 8,
                                            .queued_calls = 16,
                                            .questions = 64,
@@ -445,7 +463,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     for (int i = 0; i < CONNS; i++) {
         ww_budget_init(&w.budget[i], NULL);
-        struct ww_rpc_conn_config c = {.bootstrap = w.object, .budget = &w.budget[i]};
+        struct ww_rpc_conn_config c = {.bootstrap = w.object, .budget = &w.budget[i], .tail_calls = i == 0};
         if (ww_rpc_conn_new(w.vat, &c, &w.conn[i]) < 0)
             abort();
     }

@@ -570,6 +570,115 @@ static void promise_released_by_the_peer(void **state)
     expect_release(&r, 7, 1);
 }
 
+/* ---- answers before their time */
+
+/* The handler says early where a result will be: calls on it go there, though the call itself never returns.
+ */
+static void pipeline_set_early(void **state)
+{
+    WW_UNUSED(state);
+    static const uint16_t path[1] = {0};
+    have_object();
+    raw_call(&r, 1, IMPORTED(0), M_LATER, 0, NO_DESC);
+    raw_call(&r, 2, PROMISED(1, 0), M_ECHO, 2, NO_DESC);
+    raw_silent(&r);
+    struct ww_cap *made = object_new(r.s.vat, &r.live, NULL);
+    assert_ok(ww_rpc_call_set_pipeline(r.object->later, path, 1, made));
+    assert_int_equal(ww_rpc_call_set_pipeline(r.object->later, path, 1, made), WW_ESTATE);
+    raw_call(&r, 3, PROMISED(1, 0), M_ECHO, 3, NO_DESC);
+    expect_results(&r, 2, 2);
+    expect_results(&r, 3, 3);
+    r.object->kept = made; /* and then it does return, with the same */
+    object_go(r.object);
+    struct desc d = expect_results(&r, 1, 0);
+    raw_call(&r, 4, PROMISED(1, 0), M_ECHO, 4, NO_DESC);
+    expect_results(&r, 4, 4);
+    raw_finish(&r, 1, false);
+    raw_release(&r, d.id, 1);
+    raw_call(&r, 5, IMPORTED(0), M_KEEP, 0, NO_DESC);
+    expect_results(&r, 5, 0);
+    assert_int_equal(r.live, 1);
+}
+
+/* A vat that talks to itself. */
+static void connected_to_itself(void **state)
+{
+    WW_UNUSED(state);
+    static const struct ww_rpc_conn_ops none = {0};
+    static struct ww_rpc_conn_host host = {.ops = &none};
+    struct ww_rpc_conn *conn[2];
+    struct object *object;
+    struct ww_cap *self = object_new(r.s.vat, &r.live, &object), *cap, *back;
+    for (int i = 0; i < 2; i++)
+        assert_ok(ww_rpc_conn_new(
+            r.s.vat, &(struct ww_rpc_conn_config){.host = &host, .bootstrap = i ? self : NULL}, &conn[i]));
+    assert_ok(ww_rpc_conn_bootstrap(conn[0], &cap));
+    struct ww_rpc_request *q = call_send(cap, M_ECHO_CAP, 0, self, NULL), *c[8];
+    back = pipeline(q, 0); /* out over one connection, in over the other, and the same way back */
+    for (unsigned i = 0; i < WW_COUNT_OF(c); i++) {
+        c[i] = call_send(back, M_ECHO, i, NULL, NULL);
+        struct ww_bytes view;
+        for (int way = 0; way < 2; way++) {
+            if (!ww_rpc_conn_pull(conn[way], &view, 1))
+                continue;
+            assert_ok(ww_rpc_conn_feed(conn[1 - way], view));
+            ww_rpc_conn_pulled(conn[way], view.len);
+        }
+        ww_rpc_vat_run(r.s.vat, 1, 0);
+    }
+    for (int turn = 0; turn < 10; turn++) {
+        struct ww_bytes view;
+        for (int way = 0; way < 2; way++) {
+            if (!ww_rpc_conn_pull(conn[way], &view, 1))
+                continue;
+            assert_ok(ww_rpc_conn_feed(conn[1 - way], view));
+            ww_rpc_conn_pulled(conn[way], view.len);
+        }
+        ww_rpc_vat_run(r.s.vat, 1, 0);
+    }
+    assert_int_equal(object->seen_count, WW_COUNT_OF(c));
+    for (unsigned i = 0; i < WW_COUNT_OF(c); i++) {
+        assert_int_equal(object->seen[i], i);
+        ww_rpc_request_free(c[i]);
+    }
+    assert_ptr_equal(ww_cap_server(back, &object_ops), &object->server);
+    ww_rpc_request_free(q);
+    drop_all((struct ww_cap *[]){self, cap, back}, 3);
+    for (int i = 0; i < 2; i++)
+        ww_rpc_conn_free(conn[i]);
+}
+
+/* What an Abort says is what calls in progress say, but for its kind: to try again elsewhere. */
+static void abort_says_why(void **state)
+{
+    WW_UNUSED(state);
+    have_object();
+    struct ww_cap *cap = give(HOSTED(4));
+    struct outcome o;
+    outcome_init(&o, NULL);
+    struct ww_rpc_request *q = call_send(cap, M_ECHO, 1, NULL, &o);
+    uint32_t qid;
+    expect_call(&r, IMPORTED(4), M_ECHO, 1, &qid);
+    struct ww_sb abort = raw_begin(&r, WW_RPC_ABORT, 1, 3);
+    ww_sb_set_u16(abort, 2, WW_KIND_OVERLOADED);
+    ww_pb_set_text(ww_sb_ptr(abort, 0), ww_text("remote exception: remote exception: full"));
+    ww_pb_set_text(ww_sb_ptr(abort, 1), ww_text("there"));
+    struct ww_sb d = ww_lb_struct(ww_pb_init_structs(ww_sb_ptr(abort, 2), 1, 1, 1), 0);
+    ww_sb_set_u64(d, 0, 5);
+    ww_pb_set_data(ww_sb_ptr(d, 0), WW_BYTES_LIT("x"));
+    raw_send(&r);
+    raw_silent(&r);
+    struct ww_rpc_exception e;
+    assert_int_equal(o.status, WW_EDISCONNECTED);
+    assert_true(ww_rpc_request_exception(q, &e));
+    assert_string_equal(e.reason, "remote exception: full");
+    assert_string_equal(e.trace, "there");
+    assert_int_equal(e.detail_count, 1);
+    assert_int_equal(e.details[0].id, 5);
+    ww_rpc_request_free(q);
+    ww_cap_unref(cap);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -578,6 +687,7 @@ int main(void)
         T(unimplemented_echoes), T(embargo_then_rejected), T(second_disembargo),
         T(echo_from_a_promise_that_stays_one), T(echo_behind_an_embargo), T(described_promise_comes_home),
         T(bootstrap_answer_is_pinned), T(ring_with_the_peer), T(ring_of_an_answer), T(endless_chain),
-        T(promise_kept_by_its_own_calls), T(promise_kept_by_others), T(promise_released_by_the_peer)};
+        T(promise_kept_by_its_own_calls), T(promise_kept_by_others), T(promise_released_by_the_peer),
+        T(pipeline_set_early), T(connected_to_itself), T(abort_says_why)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -188,19 +188,22 @@ static void fail_overloaded(struct ww_rpc_call *call, const char *text)
     ww_rpc_call_fail_later(call, ww_rpc_exc_new(call->vat, WW_EOVERLOADED, ww_bytes_str(text)));
 }
 
-/* The promise that must resolve before a call in the queue of `p` can go anywhere. */
-static struct ww_cap *promise_root(struct ww_cap *p)
+/* The promise that must resolve before a call in the queue of `p` can go anywhere. NULL: the outcome of
+ * `call` itself is in the way. */
+static struct ww_cap *promise_root(struct ww_cap *p, const struct ww_rpc_call *call)
 {
-    while (p->flags & CAP_MEMO && p->promise.owner->state == CALL_QUEUED)
+    while (p->flags & CAP_MEMO && p->promise.owner->state == CALL_QUEUED) {
+        if (p->promise.owner == call)
+            return NULL;
         p = p->promise.owner->queued_in;
-    return p;
+    }
+    return p->flags & CAP_MEMO && p->promise.owner == call ? NULL : p;
 }
 
 /* A promise that is a parameter of a call which waits for it does not keep itself from being dropped. */
-static void inside_note(struct ww_cap *p, struct ww_rpc_call *call)
+static void inside_note(struct ww_cap *root, struct ww_rpc_call *call)
 {
     const struct ww_msg *m = &call->params;
-    struct ww_cap *root = m->cap_count ? promise_root(p) : p;
     call->inside_count = 0;
     for (uint32_t i = 0; i < m->cap_count && (root->flags & CAP_LOCAL); i++)
         call->inside_count += m->caps[i] == root;
@@ -216,35 +219,23 @@ void ww_rpc_call_unqueue(struct ww_rpc_call *call)
     call->inside = NULL;
 }
 
-/* Forwarded to a promise which was then resolved to the forwarded call's own result. */
-static bool waits_for_itself(const struct ww_rpc_call *call, const struct ww_cap *p)
-{
-    while (p->flags & CAP_MEMO && call->pipes) {
-        if (p->promise.owner == call)
-            return true;
-        if (p->promise.owner->state != CALL_QUEUED)
-            return false;
-        p = p->promise.owner->queued_in;
-    }
-    return false;
-}
-
 static void promise_enqueue(struct ww_cap *p, struct ww_rpc_call *call)
 {
-    if (waits_for_itself(call, p)) {
-        ww_rpc_call_fail_later(call,
-            ww_rpc_exc_new(call->vat, WW_EFAILED, WW_BYTES_LIT("the call waits for its own result")));
-        return;
-    }
     if (p->promise.queued >= p->vat->limits.queued_calls) {
         fail_overloaded(call, "too many calls wait for one promise");
+        return;
+    }
+    struct ww_cap *root = promise_root(p, call);
+    if (!root) {
+        ww_rpc_call_fail_later(
+            call, ww_rpc_exc_new(call->vat, WW_EFAILED, WW_BYTES_LIT("the call waits for its own result")));
         return;
     }
     call->state = CALL_QUEUED;
     p->promise.queued++;
     call->queued_in = p;
     ww_list_push_back(&p->promise.queue, &call->task.node);
-    inside_note(p, call);
+    inside_note(root, call);
     /* What the call waits in holds the call, not the other way round: a promise that nobody can resolve must
      * be seen to be dropped. */
     ww_cap_unref(call->target);

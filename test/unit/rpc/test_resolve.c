@@ -475,6 +475,32 @@ static void ring_of_an_answer(void **state)
     drop_all((struct ww_cap *[]){mine, made, target}, 3);
 }
 
+/* A call on a promise that then leads to the call's own result, directly or by way of another such call. */
+static void call_on_its_own_result(void **state)
+{
+    WW_UNUSED(state);
+    for (int calls = 1; calls <= 2; calls++) {
+        struct ww_cap *p, *made[2];
+        struct ww_rpc_request *q[2];
+        struct outcome o[2];
+        assert_ok(ww_cap_new_promise(r.s.vat, &p));
+        for (int i = 0; i < calls; i++) {
+            outcome_init(&o[i], NULL);
+            q[i] = call_send(i ? made[i - 1] : p, M_GIVE, 0, NULL, &o[i]);
+            made[i] = pipeline(q[i], 0);
+        }
+        assert_ok(ww_cap_resolve(p, made[calls - 1]));
+        raw_silent(&r);
+        for (int i = 0; i < calls; i++) {
+            assert_int_equal(o[i].status, WW_EFAILED);
+            assert_string_equal(o[i].reason, "the call waits for its own result");
+            ww_rpc_request_free(q[i]);
+            ww_cap_unref(made[i]);
+        }
+        ww_cap_unref(p);
+    }
+}
+
 /* Each promise leads to another one, on and on. */
 static void endless_chain(void **state)
 {
@@ -686,8 +712,8 @@ int main(void)
         T(cancel_releases_parameters), T(canceled_call_lets_go), T(both_hold_the_answer),
         T(unimplemented_echoes), T(embargo_then_rejected), T(second_disembargo),
         T(echo_from_a_promise_that_stays_one), T(echo_behind_an_embargo), T(described_promise_comes_home),
-        T(bootstrap_answer_is_pinned), T(ring_with_the_peer), T(ring_of_an_answer), T(endless_chain),
-        T(promise_kept_by_its_own_calls), T(promise_kept_by_others), T(promise_released_by_the_peer),
-        T(pipeline_set_early), T(connected_to_itself), T(abort_says_why)};
+        T(bootstrap_answer_is_pinned), T(ring_with_the_peer), T(ring_of_an_answer), T(call_on_its_own_result),
+        T(endless_chain), T(promise_kept_by_its_own_calls), T(promise_kept_by_others),
+        T(promise_released_by_the_peer), T(pipeline_set_early), T(connected_to_itself), T(abort_says_why)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

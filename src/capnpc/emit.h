@@ -71,6 +71,8 @@ void emit_const(struct gen *g, const struct node *n);
 void emit_interface(struct gen *g, const struct node *n);
 /* Calls of the methods; for the interface itself also its server. */
 void emit_calls(struct gen *g, const struct inst *i);
+/* `results` NULL: a stream's. */
+bool results_have_caps(const struct gen *g, const struct inst *results);
 void emit_server(struct gen *g, const struct inst *i);
 void emit_nodes(struct gen *g);
 

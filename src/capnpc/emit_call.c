@@ -9,19 +9,23 @@ static uint32_t size_hint(const struct inst *s)
     return node_ptrs(s->n) == 0 ? node_data_words(s->n) : 0;
 }
 
+/* Callers of methods without capabilities in their results say so: neither side need be ready for pipelining.
+ */
 static void emit_request(struct gen *g, const struct inst *n, struct method m)
 {
+    bool piped = results_have_caps(g, method_results(g->m, m, n));
+    const char *hint = piped ? "" : "    ww_rpc_request_no_pipeline(*ret_request);\n";
     const struct inst *p = method_params(g->m, m, n);
     put(&g->rpc_h,
         "WW_MUST_USE static inline ww_err %s(\n"
         "    struct ww_cap *target, struct ww_rpc_request **ret_request, struct %s_b *ret_params)\n{\n"
         "    ww_err err = ww_rpc_request_new(target, UINT64_C(0x%016llx), %u, %u, ret_request);\n"
         "    if (err < 0)\n"
-        "        return err;\n"
+        "        return err;\n%s"
         "    *ret_params = %s_b_init(ww_rpc_request_params(*ret_request));\n"
         "    return 0;\n}\n\n",
         claim(g, textf("%s_%s_request", n->name, m.name)), p->name, (unsigned long long)n->n->id, m.index,
-        size_hint(p), p->name);
+        size_hint(p), hint, p->name);
     /* The same as an expression; what went wrong shows when the request is sent by one of the loops' helpers.
      */
     put(&g->rpc_h,
@@ -30,10 +34,10 @@ static void emit_request(struct gen *g, const struct inst *n, struct method m)
         "    if (ww_rpc_request_new(target, UINT64_C(0x%016llx), %u, %u, ret_request) < 0) {\n"
         "        *ret_request = NULL;\n"
         "        return %s_b_init(none); /* writes go nowhere */\n"
-        "    }\n"
+        "    }\n%s"
         "    return %s_b_init(ww_rpc_request_params(*ret_request));\n}\n\n",
         p->name, claim(g, textf("%s_%s_begin", n->name, m.name)), (unsigned long long)n->n->id, m.index,
-        size_hint(p), p->name, p->name);
+        size_hint(p), p->name, hint, p->name);
 }
 
 static void emit_results(struct gen *g, const struct inst *n, struct method m, const struct inst *r)

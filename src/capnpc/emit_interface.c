@@ -37,7 +37,7 @@ static bool has_caps(struct search *s, const struct inst *i)
     return false;
 }
 
-static bool results_have_caps(const struct gen *g, const struct inst *results)
+bool results_have_caps(const struct gen *g, const struct inst *results)
 {
     struct search s = {.g = g};
     return results && has_caps(&s, results);

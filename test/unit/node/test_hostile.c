@@ -90,7 +90,9 @@ static void waiting_calls_stop_the_reading_for_a_while(void **state)
     rig_init(&r, 3);
     line_open(&r, &bad, true);
     struct ww_cap *view = line_view(&bad), *cap = object_cap(&r, &watcher, RETURNS);
-    assert_ok(ww_View_watch_request(view, &watch, &params));
+    /* not by ww_View_watch_request, which says that nothing will be pipelined */
+    assert_ok(ww_rpc_request_new(view, ww_View_ID, ww_View_watch_METHOD, 0, &watch));
+    params = ww_View_watch_params_b_init(ww_rpc_request_params(watch));
     ww_View_watch_params_set_watcher(params, cap);
     ww_cap_unref(cap);
     ww_rpc_request_send(watch, NULL);

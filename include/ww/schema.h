@@ -259,9 +259,11 @@ WW_API WW_MUST_USE ww_err ww_type_in(struct ww_type of, struct ww_type type, str
 static inline ww_err ww_schema_field_type(
     struct ww_type of, const struct ww_schema_field *f, struct ww_type *ret_type)
 {
-    if (f->type.open || f->is_group)
+    if (f->type.open)
         return ww_type_in(of, f->type, ret_type);
     *ret_type = f->type;
+    if (f->is_group)
+        ret_type->brand = of.brand;
     return 0;
 }
 

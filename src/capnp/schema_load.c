@@ -13,12 +13,20 @@ ww_err ww_schema_fault(const struct ww_schema_load *load, const char *what, cons
         *load->name ? " " : "", what, member ? ": " : "", member ? member : "");
 }
 
+/* Ends a load: errors without a text of their own get one. */
 static ww_err fail(struct ww_schema_load *load, ww_err err)
 {
-    if (err == WW_EMALFORMED)
+    if (!load->diag || load->diag->text[0])
         return err;
     return ww_diag_set(load->diag, err, "schema node @0x%08lx%08lx %s: %s", (unsigned long)(load->id >> 32),
         (unsigned long)(load->id & 0xffffffff), load->name, ww_err_text(err));
+}
+
+static struct ww_schema_load start(struct ww_schema_set *set, struct ww_diag *diag)
+{
+    if (diag)
+        diag->text[0] = 0;
+    return (struct ww_schema_load){set, 0, "", diag};
 }
 
 /* ---- versions */
@@ -195,7 +203,7 @@ static ww_err load_node(struct ww_schema_load *load, struct ww_sr node, struct w
 ww_err ww_schema_load_node(
     struct ww_schema_set *set, struct ww_sr node, const struct ww_schema **ret_schema, struct ww_diag *diag)
 {
-    struct ww_schema_load load = {set, 0, "", diag};
+    struct ww_schema_load load = start(set, diag);
     struct ww_msg temp[2];
     ww_msg_init(&temp[0], NULL);
     ww_msg_init(&temp[1], NULL);
@@ -226,7 +234,7 @@ static ww_err check_set(struct ww_schema_load *load)
 
 ww_err ww_schema_load_request(struct ww_schema_set *set, struct ww_msg *request, struct ww_diag *diag)
 {
-    struct ww_schema_load load = {set, 0, "", diag};
+    struct ww_schema_load load = start(set, diag);
     struct ww_msg temp[2];
     ww_err err = 0;
     struct ww_lr nodes = ww_layout_request_nodes(ww_pr_struct(ww_msg_root(request)));
@@ -278,7 +286,7 @@ static ww_err load_words(
 ww_err ww_schema_load_embedded(struct ww_schema_set *set, const struct ww_capnp_node *node,
     const struct ww_schema **ret_schema, struct ww_diag *diag)
 {
-    struct ww_schema_load load = {set, 0, "", diag};
+    struct ww_schema_load load = start(set, diag);
     struct embedded_queue q = {NULL, &q.first};
     ww_err err = load_words(&load, node, &q);
     struct ww_schema_slot *slot = q.first;

@@ -271,11 +271,6 @@ static ww_err subst_type(struct ww_schema_set *set, const struct ww_brand *env, 
 
 ww_err ww_type_in(struct ww_type of, struct ww_type type, struct ww_type *ret_type)
 {
-    if (type.base == WW_TYPE_STRUCT && type.lists == 0 && type.node->is_group) {
-        type.brand = of.brand;
-        *ret_type = type;
-        return 0;
-    }
     if (!type.open) {
         *ret_type = type;
         return 0;

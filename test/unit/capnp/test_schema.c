@@ -380,6 +380,7 @@ static void takes_the_newer_version(void **state)
     ww_sb_set_u16(ww_pb_struct(ww_sb_ptr(member(n, 5), 2), 3, 1), 0, WW_TYPE_UINT32);
     ww_sb_set_u16(ww_pb_struct(ww_sb_ptr(member(n, 5), 3), 2, 1), 0, WW_TYPE_UINT32);
     assert_int_equal(ww_schema_load_node(set, ww_sb_reader(n), NULL, &diag), WW_EEXIST);
+    assert_non_null(strstr(diag.text, "no version of the same thing"));
     assert_int_equal(ww_schema_field(s, "i32")->type.base, WW_TYPE_INT32);
     ww_schema_set_free(set);
 }

@@ -38,7 +38,10 @@ ww_err ww_glue_addr_parse(const char *text, struct ww_glue_addr *ret_addr, struc
         return ww_diag_set(reterr_diag, WW_EINVAL, "%s: write an IPv6 address as [ADDRESS]:PORT", text);
     }
     size_t digits = colon ? strspn(colon + 1, "0123456789") : 0;
-    if (digits == 0 || digits > 5 || colon[1 + digits] || len == 0 || len >= sizeof a.host)
+    unsigned number = 0;
+    for (size_t i = 0; i < digits && i < 6; i++)
+        number = number * 10 + (unsigned)(colon[1 + i] - '0');
+    if (digits == 0 || digits > 5 || number > 65535 || colon[1 + digits] || len == 0 || len >= sizeof a.host)
         return ww_diag_set(reterr_diag, WW_EINVAL,
             "%s: an address is unix:PATH or HOST:PORT with a number as the port", text);
     memcpy(a.port, colon + 1, digits);

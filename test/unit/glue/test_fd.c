@@ -441,6 +441,7 @@ static void bad_addresses(void **state)
     } cases[] = {{"", WW_EINVAL}, {"unix:", WW_EINVAL}, {"nothing", WW_EINVAL}, {":80", WW_EINVAL},
         {"a:b", WW_EINVAL}, {"::1:80", WW_EINVAL}, {"127.0.0.1:1", WW_EREFUSED},
         {"unix:/nowhere/at/all", WW_ENOTFOUND}, {"127.0.0.1:123456", WW_EINVAL},
+        {"127.0.0.1:65536", WW_EINVAL},
         {"unix:/"
          "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
          "a"

@@ -189,15 +189,19 @@ static void fail_overloaded(struct ww_rpc_call *call, const char *text)
 }
 
 /* The promise that must resolve before a call in the queue of `p` can go anywhere. NULL: the outcome of
- * `call` itself is in the way. */
+ * `call` itself is in the way. Of a call on which nothing is pipelined, and which carries nothing, neither
+ * matters; and how far a peer can make us look is limited. */
 static struct ww_cap *promise_root(struct ww_cap *p, const struct ww_rpc_call *call)
 {
-    while (p->flags & CAP_MEMO && p->promise.owner->state == CALL_QUEUED) {
+    unsigned hops = call->pipes || call->params.cap_count ? WW_RPC_ROOT_HOPS : 0;
+    while (p->flags & CAP_MEMO && hops-- > 0) {
         if (p->promise.owner == call)
             return NULL;
+        if (p->promise.owner->state != CALL_QUEUED)
+            break;
         p = p->promise.owner->queued_in;
     }
-    return p->flags & CAP_MEMO && p->promise.owner == call ? NULL : p;
+    return p;
 }
 
 /* A promise that is a parameter of a call which waits for it does not keep itself from being dropped. */

@@ -37,6 +37,7 @@
 
 enum {
     WW_RPC_PIPES_MAX = 1024, /* distinct result paths of one call: they are searched in order */
+    WW_RPC_ROOT_HOPS = 1024, /* calls that wait for one another, looked through for a ring */
     WW_RPC_POOL_CALLS = 256, /* records kept for reuse, with their messages' first segments */
     WW_RPC_POOL_CAPS = 1024,
     WW_RPC_POOL_CHUNKS = 4,

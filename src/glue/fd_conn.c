@@ -59,6 +59,14 @@ static bool is_socket(int fd)
     return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
+/* Nothing between the two ends to be measured. */
+static bool is_pipe(int fd)
+{
+    struct sockaddr_storage ss;
+    socklen_t len = sizeof ss;
+    return getsockname(fd, (struct sockaddr *)&ss, &len) < 0 || ss.ss_family == AF_UNIX;
+}
+
 static ww_err link_new(struct ww_rpc_fd *fd, int in, int out, const struct ww_rpc_conn_config *config,
     struct ww_rpc_conn **ret_conn)
 {
@@ -68,6 +76,8 @@ static ww_err link_new(struct ww_rpc_fd *fd, int in, int out, const struct ww_rp
     struct ww_rpc_conn_config own = config ? *config : (struct ww_rpc_conn_config){0};
     *l = (struct ww_fd_link){.host = {&link_ops}, .user = own.host, .owner = fd, .in = in, .out = out};
     own.host = &l->host;
+    if (own.stream_window_bytes == 0 && is_pipe(out))
+        own.stream_window_bytes = WW_RPC_WINDOW_PIPE;
     ww_err err = ww_rpc_conn_new(fd->vat, &own, &l->conn);
     if (err < 0) {
         ww_free(l);

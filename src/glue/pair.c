@@ -31,6 +31,10 @@ ww_err ww_rpc_pair_new(struct ww_rpc_vat *a, const struct ww_rpc_conn_config *co
         ww_rpc_pair_free(pair);
         return err;
     }
+    for (int i = 0; i < 2; i++) {
+        if ((i ? config_b : config_a)->stream_window_bytes == 0)
+            ww_rpc_conn_set_stream_window(pair->conn[i], WW_RPC_WINDOW_PIPE);
+    }
     *ret_pair = pair;
     return 0;
 }

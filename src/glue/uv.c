@@ -189,6 +189,8 @@ ww_err ww_uv_link_start(struct ww_uv_link *l, uv_stream_t *stream)
         return ww_errno_err(-status);
     stream->data = l;
     l->stream = stream;
+    if (l->window_open && uv_handle_get_type((uv_handle_t *)stream) == UV_NAMED_PIPE)
+        ww_rpc_conn_set_stream_window(l->conn, WW_RPC_WINDOW_PIPE);
     l->reading = true;
     link_flush(l);
     return 0;
@@ -236,6 +238,7 @@ ww_err ww_uv_link_open(struct ww_uv_link *l, const struct ww_rpc_conn_config *co
     struct ww_rpc_conn_config own = config ? *config : (struct ww_rpc_conn_config){0};
     l->user = own.host;
     own.host = &l->host;
+    l->window_open = own.stream_window_bytes == 0;
     return ww_rpc_conn_new(l->owner->vat, &own, &l->conn);
 }
 

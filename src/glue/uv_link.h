@@ -22,6 +22,7 @@ struct ww_uv_link {
     struct ww_rpc_conn_host *user; /* NULL: nobody */
     struct ww_rpc_uv *owner;
     struct ww_rpc_conn *conn;
+    bool window_open;    /* the user left it to us how much streams may have under way */
     uv_stream_t *stream; /* NULL: not made yet, or between two attempts to connect */
     union ww_uv_handle own;
     void (*released)(uv_stream_t *stream);

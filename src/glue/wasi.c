@@ -79,6 +79,8 @@ ww_err ww_rpc_wasi_open(struct ww_rpc_wasi *guest, const struct ww_rpc_conn_conf
     guest->host.ops = &conn_ops;
     guest->user = own.host;
     own.host = &guest->host;
+    if (own.stream_window_bytes == 0)
+        own.stream_window_bytes = WW_RPC_WINDOW_PIPE;
     return ww_rpc_conn_new(guest->vat, &own, &guest->conn);
 }
 

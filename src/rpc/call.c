@@ -412,6 +412,8 @@ void ww_rpc_call_cancel(struct ww_rpc_call *call)
     case CALL_QUEUED:
         ww_list_remove(&call->task.node);
         ww_rpc_call_unqueue(call);
+        if (call->queued_in->flags & CAP_MEMO && call->queued_in->refs == 1)
+            ww_rpc_call_abandoned(call->queued_in->promise.owner); /* it may have been the last that waited */
         ww_rpc_call_fail_now(call, canceled_exc(call->vat));
         break;
     case CALL_HELD:

@@ -115,7 +115,8 @@ def pairing(tap, loop, scratch, cases, peers, spec):
                             check_wire(case, log)
                     tap.check(f"{title}: {case.name}", body)
             if daemon.process.poll() is not None:
-                raise RuntimeError("the server ended: " + "\n".join(daemon.errors[:30]))
+                raise RuntimeError("the server ended: " + "\n".join(
+                    [e for e in daemon.errors if "panic" in e or "fatal" in e][:5] + daemon.errors[-20:]))
     except (RuntimeError, AssertionError) as failure:
         def fail(failure=failure):
             raise failure

@@ -113,6 +113,8 @@ struct object {
     int id, busy, text; /* record of the streaming call or -1; why the stream broke */
     uint8_t vat;
     bool made, dropped, stream_broken;
+    bool doubtful; /* a malicious vat streamed to it: its parameters may have been malformed, which breaks
+                      streams */
 };
 
 /* ---- the machinery */

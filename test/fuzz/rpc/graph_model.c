@@ -145,6 +145,7 @@ static struct end walk(struct world *w, struct shadow s, unsigned *budget)
             return e;
         case N_OBJECT:
             e.kind = END_OBJECT;
+            e.shaky |= w->object[n->at].doubtful;
             return e;
         case N_BROKEN:
             e.kind = END_BROKEN;

@@ -262,6 +262,7 @@ void graph_dispatch(struct ww_rpc_server *self, struct ww_rpc_call *call)
         ww_rpc_call_set_streaming(call);
         r->stream = true;
         o->busy = held.record;
+        o->doubtful |= r->alien;
     }
     if (b[6] & 1) {
         r->cancel.canceled = canceled;

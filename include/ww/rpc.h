@@ -329,7 +329,7 @@ WW_API bool ww_rpc_call_is_canceled(const struct ww_rpc_call *call);
 
 /* ---- streams: calls under flow control ---- */
 
-#define WW_RPC_WINDOW_DEFAULT (256u * 1024) /* local objects; where measuring starts */
+#define WW_RPC_WINDOW_DEFAULT (256u * 1024) /* objects of this vat, open promises */
 #define WW_RPC_WINDOW_PIPE (512u * 1024)    /* for pipes and unix sockets */
 #define WW_RPC_WINDOW_MAX (UINT64_C(1) << 30)
 #define WW_RPC_WINDOW_ADAPTIVE UINT64_MAX /* measure, whatever the connection says */

@@ -17,9 +17,9 @@ static ww_err foreign_params(struct ww_rpc_call *call, struct ww_msg *m, struct 
     return ww_msg_err(m);
 }
 
-static ww_err transmit(struct ww_rpc_call *call, struct ww_rpc_conn *conn, struct ww_cap *raw)
+static ww_err transmit_msg(
+    struct ww_rpc_call *call, struct ww_rpc_conn *conn, struct ww_cap *raw, struct ww_msg *m)
 {
-    struct ww_msg *m = call->params_built ? &call->params : &conn->scratch_out;
     struct ww_sb header = call->call_b;
     if (!call->params_built)
         WW_TRY(foreign_params(call, m, &header));
@@ -42,8 +42,15 @@ static ww_err transmit(struct ww_rpc_call *call, struct ww_rpc_conn *conn, struc
         conn->broken_exports.count = 0;
         ww_rpc_exports_release(conn, ids);
     }
+    return err;
+}
+
+static ww_err transmit(struct ww_rpc_call *call, struct ww_rpc_conn *conn, struct ww_cap *raw)
+{
+    struct ww_msg *m = call->params_built ? &call->params : &conn->scratch_out;
+    ww_err err = transmit_msg(call, conn, raw, m);
     if (m == &conn->scratch_out)
-        ww_msg_reset(m);
+        ww_msg_reset(m); /* also when it failed half way: it has references */
     return err;
 }
 

@@ -29,6 +29,23 @@ static inline struct ww_lr ww_layout_request_files(struct ww_sr request)
     return ww_layout_structs(request, 1);
 }
 
+/* ---- RequestedFile and its imports: {id u64 0, name ptr0} both */
+
+static inline uint64_t ww_layout_file_id(struct ww_sr file)
+{
+    return ww_sr_u64(file, 0);
+}
+
+static inline struct ww_bytes ww_layout_file_name(struct ww_sr file)
+{
+    return ww_layout_text(file, 0);
+}
+
+static inline struct ww_lr ww_layout_file_imports(struct ww_sr file)
+{
+    return ww_layout_structs(file, 1);
+}
+
 /* ---- Node */
 
 static inline uint64_t ww_layout_node_id(struct ww_sr n)
@@ -65,6 +82,11 @@ static inline bool ww_layout_node_generic(struct ww_sr n)
 static inline struct ww_lr ww_layout_node_nested(struct ww_sr n)
 {
     return ww_layout_structs(n, 1);
+}
+
+static inline uint64_t ww_layout_nested_id(struct ww_sr nested)
+{
+    return ww_sr_u64(nested, 0);
 }
 
 static inline struct ww_lr ww_layout_node_annotations(struct ww_sr n)
@@ -113,6 +135,16 @@ static inline struct ww_lr ww_layout_node_members(struct ww_sr n)
 static inline struct ww_lr ww_layout_interface_supers(struct ww_sr n)
 {
     return ww_layout_structs(n, 4);
+}
+
+static inline uint64_t ww_layout_super_id(struct ww_sr super)
+{
+    return ww_sr_u64(super, 0);
+}
+
+static inline struct ww_sr ww_layout_super_brand(struct ww_sr super)
+{
+    return ww_pr_struct(ww_sr_ptr(super, 0));
 }
 
 /* Of constants and annotations. */
@@ -221,6 +253,11 @@ static inline uint64_t ww_layout_annotation_id(struct ww_sr a)
 static inline struct ww_sr ww_layout_annotation_value(struct ww_sr a)
 {
     return ww_pr_struct(ww_sr_ptr(a, 0));
+}
+
+static inline struct ww_sr ww_layout_annotation_brand(struct ww_sr a)
+{
+    return ww_pr_struct(ww_sr_ptr(a, 1));
 }
 
 /* ---- Type */

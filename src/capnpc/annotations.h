@@ -15,10 +15,10 @@ static inline bool annotation_use(struct ww_lr annotations, uint64_t id, struct 
 {
     for (uint32_t i = 0; i < annotations.count; i++) {
         struct ww_sr a = ww_lr_struct(annotations, i);
-        if (ww_sr_u64(a, 0) != id)
+        if (ww_layout_annotation_id(a) != id)
             continue;
         if (ret_value)
-            *ret_value = ww_pr_struct(ww_sr_ptr(a, 0));
+            *ret_value = ww_layout_annotation_value(a);
         return true;
     }
     return false;

@@ -167,17 +167,17 @@ static bool binds_something(const struct bind *b)
 
 static struct bind read_bind(const struct model *m, struct ww_sr scope, const struct inst *env)
 {
-    struct ww_lr bindings = ww_pr_list(ww_sr_ptr(scope, 0), WW_ELEM_STRUCT);
+    struct ww_lr bindings = ww_layout_scope_bindings(scope);
     if (bindings.count > 0 && bindings.step == 0)
         broken("the request has a list of empty structs", env->n->id);
     struct type *args = keep((bindings.count + 1) * sizeof *args);
     for (uint32_t i = 0; i < bindings.count; i++) {
         struct ww_sr b = ww_lr_struct(bindings, i);
         args[i].kind = TYPE_ANY;
-        if (ww_sr_u16(b, 0) == 1)
-            args[i] = type_of(m, ww_pr_struct(ww_sr_ptr(b, 0)), env);
+        if (ww_layout_binding_kind(b) == 1)
+            args[i] = type_of(m, ww_layout_binding_type(b), env);
     }
-    return (struct bind){ww_sr_u64(scope, 0), bindings.count, args};
+    return (struct bind){ww_layout_scope_id(scope), bindings.count, args};
 }
 
 /* How many scopes lie around a node. */
@@ -205,7 +205,7 @@ static void sort_binds(const struct model *m, struct bind *binds, uint32_t count
 
 const struct inst *inst_brand(const struct model *m, uint64_t id, struct ww_sr brand, const struct inst *env)
 {
-    struct ww_lr scopes = ww_pr_list(ww_sr_ptr(brand, 0), WW_ELEM_STRUCT);
+    struct ww_lr scopes = ww_layout_brand_scopes(brand);
     if (scopes.count > 0 && scopes.step == 0)
         broken("the request has a list of empty structs", env->n->id);
     if (scopes.count == 0)
@@ -214,8 +214,8 @@ const struct inst *inst_brand(const struct model *m, uint64_t id, struct ww_sr b
     uint32_t count = 0;
     for (uint32_t i = 0; i < scopes.count; i++) {
         struct ww_sr scope = ww_lr_struct(scopes, i);
-        const struct bind *inherited = find_bind(env, ww_sr_u64(scope, 0));
-        bool inherits = ww_sr_u16(scope, 4) == 1;
+        const struct bind *inherited = find_bind(env, ww_layout_scope_id(scope));
+        bool inherits = ww_layout_scope_kind(scope) == 1;
         if (inherits && inherited)
             binds[count++] = *inherited;
         if (!inherits)
@@ -232,11 +232,12 @@ const struct inst *inst_brand(const struct model *m, uint64_t id, struct ww_sr b
 static struct type any_type(struct ww_sr s, const struct inst *env)
 {
     struct type any = {.kind = TYPE_ANY};
-    if (ww_sr_u16(s, 4) == 0)
-        any.is_cap = ww_sr_u16(s, 5) == 3;
-    if (ww_sr_u16(s, 4) == 1) {
-        const struct bind *b = find_bind(env, ww_sr_u64(s, 2));
-        return b && ww_sr_u16(s, 5) < b->count ? b->args[ww_sr_u16(s, 5)] : any;
+    uint16_t detail = ww_layout_any_detail(s);
+    if (ww_layout_any_kind(s) == 0)
+        any.is_cap = detail == 3;
+    if (ww_layout_any_kind(s) == 1) {
+        const struct bind *b = find_bind(env, ww_layout_any_scope(s));
+        return b && detail < b->count ? b->args[detail] : any;
     }
     return any;
 }
@@ -253,22 +254,22 @@ static const struct node *need_kind(const struct model *m, uint64_t id, enum nod
 
 struct type type_of(const struct model *m, struct ww_sr s, const struct inst *env)
 {
-    struct type t = {.kind = (enum type_kind)ww_sr_u16(s, 0)};
+    struct type t = {.kind = (enum type_kind)ww_layout_type_kind(s)};
     struct type *elem;
     switch (t.kind) {
     case TYPE_LIST:
         elem = keep(sizeof *elem);
-        *elem = type_of(m, ww_pr_struct(ww_sr_ptr(s, 0)), env);
+        *elem = type_of(m, ww_layout_type_elem(s), env);
         t.elem = elem;
         /* Of what elements is known to nobody before the parameter is bound. */
         return elem->kind == TYPE_ANY && !elem->is_cap ? *elem : t;
     case TYPE_ENUM:
-        t.n = need_kind(m, ww_sr_u64(s, 1), NODE_ENUM);
+        t.n = need_kind(m, ww_layout_type_id(s), NODE_ENUM);
         return t;
     case TYPE_STRUCT:
     case TYPE_INTERFACE:
-        need_kind(m, ww_sr_u64(s, 1), t.kind == TYPE_STRUCT ? NODE_STRUCT : NODE_INTERFACE);
-        t.inst = inst_brand(m, ww_sr_u64(s, 1), ww_pr_struct(ww_sr_ptr(s, 0)), env);
+        need_kind(m, ww_layout_type_id(s), t.kind == TYPE_STRUCT ? NODE_STRUCT : NODE_INTERFACE);
+        t.inst = inst_brand(m, ww_layout_type_id(s), ww_layout_type_brand(s), env);
         return t;
     case TYPE_ANY:
         return any_type(s, env);
@@ -288,10 +289,11 @@ struct type field_type(const struct model *m, struct field f, const struct inst 
 
 bool type_skipped(const struct model *m, struct ww_sr s)
 {
-    while (ww_sr_u16(s, 0) == TYPE_LIST)
-        s = ww_pr_struct(ww_sr_ptr(s, 0));
-    const struct node *n = ww_sr_u16(s, 0) > TYPE_LIST ? model_node(m, ww_sr_u64(s, 1)) : NULL;
-    return n && n->skip && ww_sr_u16(s, 0) != TYPE_ANY;
+    while (ww_layout_type_kind(s) == TYPE_LIST)
+        s = ww_layout_type_elem(s);
+    uint16_t kind = ww_layout_type_kind(s);
+    const struct node *n = kind > TYPE_LIST ? model_node(m, ww_layout_type_id(s)) : NULL;
+    return n && n->skip && kind != TYPE_ANY;
 }
 
 static uint64_t struct_id(const struct model *m, uint64_t id)

@@ -4,7 +4,8 @@
 /* The statement that makes a union's member the current one, or "". */
 static const char *select_member(const struct inst *i, struct field f)
 {
-    return f.tag == NO_TAG ? "" : textf("    %s_switch(b, %s_which_%s);\n", i->name, i->n->name, f.name);
+    return f.tag == WW_LAYOUT_NO_TAG ? ""
+                                     : textf("    %s_switch(b, %s_which_%s);\n", i->name, i->n->name, f.name);
 }
 
 /* ---- fields */
@@ -37,7 +38,7 @@ static char *b_params(const struct field_ctx *c, const char *more)
 
 static const char *read_ptr(const struct field_ctx *c)
 {
-    char *p = c->f.tag == NO_TAG
+    char *p = c->f.tag == WW_LAYOUT_NO_TAG
         ? textf("ww_sr_ptr(r.s, %u)", c->f.offset)
         : textf("ww_sr_ptr_if(r.s, %u, %u, %u)", node_tag_offset(c->i->n), c->f.tag, c->f.offset);
     return c->image ? textf("ww_pr_or(%s, &%s)", p, c->image) : p;
@@ -51,7 +52,7 @@ static const char *build_ptr(const struct field_ctx *c)
 /* From stored bits to the C type, the default taken out. */
 static const char *decode(const struct field_ctx *c, const char *bits)
 {
-    uint64_t deflt = value_bits(c->t.kind, c->f.value);
+    uint64_t deflt = ww_layout_value_bits(c->t.kind, c->f.value);
     if (c->t.kind == TYPE_BOOL)
         return deflt ? textf("!%s", bits) : bits;
     const char *raw = deflt ? textf("(%s ^ UINT64_C(0x%llx))", bits, (unsigned long long)deflt) : bits;
@@ -64,7 +65,7 @@ static const char *decode(const struct field_ctx *c, const char *bits)
 
 static const char *encode(const struct field_ctx *c)
 {
-    uint64_t deflt = value_bits(c->t.kind, c->f.value);
+    uint64_t deflt = ww_layout_value_bits(c->t.kind, c->f.value);
     if (c->t.kind == TYPE_BOOL)
         return deflt ? "!v" : "v";
     const char *raw = c->t.kind == TYPE_FLOAT32 ? "ww_f32_bits(v)"
@@ -85,7 +86,7 @@ static void emit_scalar(struct gen *g, const struct field_ctx *c)
     const char *type = c_type(c->t);
     const char *stored = textf("ww_sr_%s(r.s, %u)", kind, f.offset);
     open_fn(g, type, getter(c), c->r_param);
-    if (f.tag != NO_TAG) {
+    if (f.tag != WW_LAYOUT_NO_TAG) {
         put(&g->fn, "    if (ww_sr_u16(r.s, %u) != %u)\n", node_tag_offset(c->i->n), f.tag);
         put(&g->fn, "        return %s;\n", decode(c, c->t.kind == TYPE_BOOL ? "false" : "0u"));
     }
@@ -98,7 +99,7 @@ static void emit_scalar(struct gen *g, const struct field_ctx *c)
 
 static void emit_void(struct gen *g, const struct field_ctx *c)
 {
-    if (c->f.tag == NO_TAG)
+    if (c->f.tag == WW_LAYOUT_NO_TAG)
         return;
     open_fn(g, "void", verb(c, "set"), c->b_param);
     put(&g->fn, "%s", c->select);
@@ -243,7 +244,7 @@ static void emit_orphan(struct gen *g, const struct field_ctx *c)
     build_fn(g, c, "void", verb(c, "adopt"), b_params(c, "struct ww_orphan *o"),
         textf("ww_pb_adopt(%s, o)", build_ptr(c)));
     open_fn(g, "struct ww_orphan", verb(c, "disown"), c->b_param);
-    if (c->f.tag != NO_TAG) {
+    if (c->f.tag != WW_LAYOUT_NO_TAG) {
         put(&g->fn, "    struct ww_orphan none = {NULL, NULL, 0};\n");
         put(&g->fn, "    if (ww_sb_u16(b.s, %u) != %u)\n        return none;\n", node_tag_offset(c->i->n),
             c->f.tag);

@@ -40,7 +40,7 @@ static void emit_which(struct gen *g, const struct node *n)
     put(&g->h, "enum %s_which {\n", n->name);
     for (uint32_t i = 0; i < field_count(n); i++) {
         struct field f = node_field(n, i);
-        if (f.tag != NO_TAG)
+        if (f.tag != WW_LAYOUT_NO_TAG)
             put(&g->h, "    %s = %u,\n", claim(g, textf("%s_which_%s", n->name, f.name)), f.tag);
     }
     put(&g->h, "};\n\n");
@@ -151,7 +151,7 @@ static void emit_wipe_fields(struct gen *g, const struct node *n, bool union_onl
 
 static void emit_wipe_field(struct gen *g, struct field f)
 {
-    enum type_kind kind = (enum type_kind)ww_sr_u16(f.type, 0);
+    enum type_kind kind = (enum type_kind)ww_layout_type_kind(f.type);
     if (f.is_group) {
         const struct node *group = model_need(g->m, f.group);
         emit_wipe_fields(g, group, false);
@@ -170,7 +170,7 @@ static void emit_wipe_fields(struct gen *g, const struct node *n, bool union_onl
 {
     for (uint32_t i = 0; i < field_count(n); i++) {
         struct field f = node_field(n, i);
-        if (!union_only || f.tag != NO_TAG)
+        if (!union_only || f.tag != WW_LAYOUT_NO_TAG)
             emit_wipe_field(g, f);
     }
 }

@@ -107,6 +107,6 @@ void emit_const(struct gen *g, const struct node *n)
         emit_object(g, n, t);
         return;
     }
-    char *literal = scalar_literal(t, value_bits(t.kind, const_value(n)));
+    char *literal = scalar_literal(t, ww_layout_value_bits(t.kind, const_value(n)));
     put(&g->fn, "#define %s %s\n\n", claim(g, textf("%s", n->name)), literal);
 }

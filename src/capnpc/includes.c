@@ -65,7 +65,7 @@ static void find(const struct gen *g, struct includes *inc)
 
 static const char *display_path(const struct node *file)
 {
-    return ww_cstr(ww_pr_text(ww_sr_ptr(file->s, 0)));
+    return ww_cstr(ww_layout_node_name(file->s));
 }
 
 static size_t dir_len(const char *path)

@@ -7,7 +7,7 @@
 #define WW_CAPNPC_MODEL_H
 
 #include "base/base.h"
-#include "ww/capnp.h"
+#include "capnp/schema_layout.h"
 
 enum node_kind { NODE_FILE, NODE_STRUCT, NODE_ENUM, NODE_INTERFACE, NODE_CONST, NODE_ANNOTATION };
 
@@ -35,7 +35,6 @@ enum type_kind {
 
 /* /capnp/stream.capnp:StreamResult, the result of methods declared `-> stream`. */
 #define STREAM_RESULT UINT64_C(0x995f9a3377c0b16e)
-#define NO_TAG 0xffff
 
 struct node {
     uint64_t id;
@@ -66,7 +65,7 @@ struct model {
 
 struct field {
     const char *name;
-    uint16_t tag; /* NO_TAG outside of unions */
+    uint16_t tag; /* WW_LAYOUT_NO_TAG outside of unions */
     bool is_group;
     uint64_t group;
     uint32_t offset;
@@ -131,7 +130,6 @@ struct ww_sr node_super_brand(const struct node *n, uint32_t i);
 struct ww_sr const_type(const struct node *n);
 struct ww_sr const_value(const struct node *n);
 /* The bits of a scalar Value. */
-uint64_t value_bits(enum type_kind kind, struct ww_sr value);
 struct ww_pr value_ptr(struct ww_sr value);
 enum ww_elem elem_of(enum type_kind kind);
 

@@ -43,7 +43,7 @@ const char *own_name(struct ww_sr s, struct ww_lr annotations, uint64_t id)
     struct ww_sr value;
     if (annotation_use(annotations, ANNOTATION_NAME, &value))
         return identifier(value, false, id);
-    return ww_cstr(ww_pr_text(ww_sr_ptr(s, 0)));
+    return ww_cstr(ww_layout_member_name(s));
 }
 
 static void name_node(const struct model *m, struct node *n, struct node *file, const char *name);

@@ -6,4 +6,6 @@ interface Bench @0xb7a1d6e2f0c94a01 {
     push @2 (data :Data) -> stream;
     done @3 () -> (count :UInt64);
     next @4 () -> (next :Bench);
+    caps @5 (count :UInt32) -> (caps :List(Bench));
+    # Each a new object.
 }

@@ -1,6 +1,7 @@
 /* capnpc-ww — makes readable C11 of Cap'n Proto schemas; started by `capnp compile
  * -o/path/to/capnpc-ww[:outdir]`. Reads a CodeGeneratorRequest from standard input, writes the files of
  * emit.h to the working directory. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -82,7 +83,9 @@ static void write_file(const struct made_file *made)
     if (f && fclose(f) != 0)
         good = false;
     if (!good) {
-        perror(made->path);
+        fprintf(stderr, "capnpc-ww: %s: %s\n", made->path, strerror(errno));
+        if (f)
+            remove(made->path); /* half a file that is newer than its schema would pass for made */
         exit(1);
     }
 }

@@ -6,7 +6,9 @@ usage: quality.py CAPNP PLUGIN LIBRARY SCRATCH   (TAP on stdout)"""
 import os
 import pathlib
 import re
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -181,6 +183,20 @@ def by_hand():
         assert result.returncode == 1 and result.stderr.startswith(b"capnpc-ww: "), (cut, result)
 
 
+def full_disk():
+    """Half a file would look newer than its schema to make: it goes."""
+    out = SCRATCH / "full"
+    out.mkdir()
+    request = subprocess.run([CAPNP, "compile", f"-I{ROOT / 'schema'}", "-o-", HERE / "kitchen.capnp"], capture_output=True).stdout
+
+    def small_files():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10000, 10000))
+    result = subprocess.run([PLUGIN], input=request, capture_output=True, timeout=20, cwd=out, preexec_fn=small_files)
+    assert result.returncode == 1 and b"kitchen.capnp.h: File too large" in result.stderr, result
+    assert [p for p in out.rglob("*") if p.stat().st_size == 10000] == []
+
+
 def aliases():
     """A type of a third file, reached by a name of the second: its header is included all the same."""
     folder = SCRATCH / "alias"
@@ -231,6 +247,7 @@ def main():
     tap.check("types come through aliases", aliases)
     tap.check("an empty prefix is possible", empty_prefix)
     tap.check("the plugin by hand", by_hand)
+    tap.check("what cannot be written whole is removed", full_disk)
     using = 'using C = import "/ww/c.capnp"; '
     tap.check("a prefix that is no name is refused", refuses(
         "prefix", '@0x9c5d2f3a81b7e641; ' + using + '$C.prefix("a b");', "no name in C"))

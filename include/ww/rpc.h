@@ -276,7 +276,8 @@ WW_API WW_MUST_USE ww_err ww_rpc_request_pipeline(
 /* WW_EAGAIN before the outcome; 0; the exception's kind as an error; or what reading malformed results found.
  */
 WW_API ww_err ww_rpc_request_status(const struct ww_rpc_request *request);
-/* The exception's text, "" when there is none. Valid as long as the request. */
+/* Why the status is what it is, for people: the exception's text, or that of the status; "" while there is no
+ * outcome, and when all is well. Valid as long as the request. */
 WW_API const char *ww_rpc_request_reason(const struct ww_rpc_request *request);
 /* All that the exception says; false when there is none. Valid as long as the request. */
 WW_API bool ww_rpc_request_exception(

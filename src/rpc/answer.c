@@ -132,7 +132,7 @@ void ww_rpc_answer_return(struct ww_rpc_call *call)
                 ww_rpc_answer_remove(call);
             return;
         }
-        call->exc = ww_rpc_exc_new(call->vat, err, WW_BYTES_LIT("the results could not be sent"));
+        call->exc = ww_rpc_exc_because(call->vat, err, "the results could not be sent");
         ww_rpc_results_drop(call);
     }
     exception_send(call, conn);

@@ -1,4 +1,6 @@
 /* Exceptions: made here, read from messages, passed on whole. */
+#include <stdio.h>
+
 #include "rpc/internal.h"
 
 enum { TRACE_MAX = 8 * 1024, DETAILS_MAX = 16, DETAIL_BYTES_MAX = 8 * 1024 };
@@ -72,6 +74,13 @@ static struct ww_rpc_exc *exc_make(struct ww_rpc_vat *vat, ww_err err, struct ww
 struct ww_rpc_exc *ww_rpc_exc_new(struct ww_rpc_vat *vat, ww_err err, struct ww_bytes text)
 {
     return exc_make(vat, err, text, (struct ww_bytes){0}, NULL, 0);
+}
+
+struct ww_rpc_exc *ww_rpc_exc_because(struct ww_rpc_vat *vat, ww_err err, const char *what)
+{
+    char text[128];
+    snprintf(text, sizeof text, "%s: %s", what, ww_err_text(err));
+    return ww_rpc_exc_new(vat, err, ww_bytes_str(text));
 }
 
 struct ww_rpc_exc *ww_rpc_exc_copy(struct ww_rpc_vat *vat, const struct ww_rpc_exception *exception)

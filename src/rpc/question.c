@@ -123,7 +123,7 @@ void ww_rpc_question_send(struct ww_rpc_call *call, struct ww_cap *raw)
     if (err < 0) {
         call->tail = false;
         question_free(call);
-        fail(call, err, err == WW_ELIMIT ? "the call is over a size limit" : "the call could not be sent");
+        ww_rpc_call_fail_later(call, ww_rpc_exc_because(call->vat, err, "the call could not be sent"));
         return;
     }
     call->state = CALL_SENT;

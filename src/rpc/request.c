@@ -132,7 +132,10 @@ ww_err ww_rpc_request_status(const struct ww_rpc_request *request)
 
 const char *ww_rpc_request_reason(const struct ww_rpc_request *request)
 {
-    return request->call.exc ? request->call.exc->text : "";
+    if (request->call.exc)
+        return request->call.exc->text;
+    ww_err err = ww_rpc_request_status(request); /* results that were read, and are malformed */
+    return err < 0 && err != WW_EAGAIN ? ww_err_text(err) : "";
 }
 
 struct ww_pr ww_rpc_request_results(struct ww_rpc_request *request)
@@ -189,10 +192,10 @@ void ww_rpc_call_return(struct ww_rpc_call *call)
     const char *what = "malformed parameters";
     if (err == 0) {
         err = ww_msg_err(&call->results);
-        what = "results could not be built";
+        what = "the results could not be built";
     }
     if (err < 0) {
-        ww_rpc_call_fail_now(call, ww_rpc_exc_new(vat, err, ww_bytes_str(what)));
+        ww_rpc_call_fail_now(call, ww_rpc_exc_because(vat, err, what));
     } else {
         call->has_results = true;
         ww_rpc_call_complete(call);

@@ -581,6 +581,7 @@ static void large_messages(void **state)
         ww_rpc_request_send(q, &o.wait);
         pair_settle(&p);
         assert_int_equal(o.status, large ? WW_EOVERLOADED : 0); /* that call alone */
+        assert_string_equal(o.reason, large ? "the call could not be sent: over a limit" : "");
         ww_rpc_request_free(q);
     }
     ww_cap_unref(cap);

@@ -68,6 +68,11 @@ class Tap:
         for thread in threads:
             thread.join()
 
+    def say(self, text):
+        """Something to know that is no point."""
+        with self.lock:
+            print("\n".join("# " + line for line in text.splitlines()), flush=True)
+
     def skip(self, name, why):
         self._line(True, name, f" # SKIP {why}")
 
@@ -99,8 +104,10 @@ class Daemon:
                                         env=self.env, preexec_fn=_die_with_parent)
         atexit.register(self.kill)
         self.queue = queue.Queue()
-        threading.Thread(target=self._pump, args=(self.process.stdout, self.lines, True), daemon=True).start()
-        threading.Thread(target=self._pump, args=(self.process.stderr, self.errors, False), daemon=True).start()
+        self.pumps = [threading.Thread(target=self._pump, args=args, daemon=True) for args in
+                      ((self.process.stdout, self.lines, True), (self.process.stderr, self.errors, False))]
+        for pump in self.pumps:
+            pump.start()
         if self.ready:
             try:
                 line = self.expect(lambda text: text.startswith(self.ready), self.timeout)
@@ -131,6 +138,16 @@ class Daemon:
                                    "\n".join(self.lines[-15:] + self.errors[-15:]))
             if test(line):
                 return line
+
+    def ended(self, timeout=2):
+        """Whether it ends by itself; all that it said is there then."""
+        try:
+            self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            return False
+        for pump in self.pumps:
+            pump.join(timeout)
+        return True
 
     def stop(self, sig=signal.SIGTERM, timeout=10):
         """Asks it to end; its exit code."""

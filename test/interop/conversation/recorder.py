@@ -2,6 +2,7 @@
 import asyncio
 import os
 import struct
+import threading
 
 KINDS = ["unimplemented", "abort", "call", "return", "finish", "resolve", "release", "obsoleteSave", "bootstrap",
          "obsoleteDelete", "provide", "accept", "join", "disembargo", "thirdPartyAnswer"]
@@ -73,13 +74,81 @@ def matches(pattern, kind):
     return kind == pattern or kind.startswith(pattern + "/")
 
 
-class Recorder:
-    """Accepts one connection after the other; `start` says what the next one is. `log` then has (direction, kind, number)
-    in the order in which messages came."""
+class Way:
+    """One direction of a conversation: what was read waits here until it may go on."""
 
-    def __init__(self, server_address, packed):
-        self.server_address, self.packed = server_address, packed
-        self.plans, self.logs = [], []
+    def __init__(self, writer):
+        self.writer, self.queue = writer, asyncio.Queue()
+
+
+class Conversation:
+    """What went over one connection, and what is held back in it. `log` has (direction, kind, number) in the order in which
+    messages came; `ended` is set when both sides have gone."""
+
+    def __init__(self, plan):
+        self.plan, self.log, self.waiting, self.ended = plan, [], [], threading.Event()
+
+    def count(self, direction, pattern):
+        return sum(1 for way, kind, _ in self.log if way == direction and matches(pattern, kind))
+
+    def note(self, direction, kind, number):
+        self.log.append((direction, kind, number))
+        for waiting in self.waiting:
+            waiting.set()
+
+    async def turn(self, direction, kind):
+        """Holds a message of this kind until the other one was seen, or for some time. Who has gone waits for nothing."""
+        for way, pattern, ms in self.plan.slow:
+            if way == direction and matches(pattern, kind):
+                await asyncio.sleep(ms / 1000)
+        for way, pattern, until_way, until, number in self.plan.hold:
+            if way == direction and matches(pattern, kind):
+                news = asyncio.Event()
+                self.waiting.append(news)
+                while self.count(until_way, until) < number and not any(k.startswith("end") for _, k, _ in self.log):
+                    news.clear()
+                    await news.wait()
+                self.waiting.remove(news)
+
+    async def read(self, direction, reader, way, packed):
+        buffer = bytearray()
+        try:
+            while data := await reader.read(1 << 20):
+                if packed:  # passed on as it comes: only plain conversations are looked into
+                    way.queue.put_nowait((None, data))
+                    continue
+                buffer += data
+                while (n := frame_bytes(buffer)) and len(buffer) >= n:
+                    frame = bytes(buffer[:n])
+                    del buffer[:n]
+                    kind, number = Message(frame).describe()
+                    self.note(direction, kind, number)
+                    way.queue.put_nowait((kind, frame))
+            way.queue.put_nowait((None, bytes(buffer)))
+            self.note(direction, "end", 0)
+        except OSError as error:
+            self.note(direction, f"end ({os.strerror(error.errno) if error.errno else error})", 0)
+        way.queue.put_nowait((None, None))
+
+    async def write(self, direction, way):
+        try:
+            while (item := await way.queue.get())[1] is not None:
+                if item[0]:
+                    await self.turn(direction, item[0])
+                way.writer.write(item[1])
+                await way.writer.drain()
+            way.writer.write_eof()
+        except OSError:
+            pass  # the reader from there says so
+        way.writer.close()
+
+
+class Recorder:
+    """Accepts one connection after the other. `plans` has for each the delays (slow) and the conditions (hold)."""
+
+    def __init__(self, server_address, packed, plans):
+        self.server_address, self.packed, self.plans = server_address, packed, plans
+        self.conversations = []
 
     async def listen(self, address):
         if address.startswith("unix:"):
@@ -88,50 +157,24 @@ class Recorder:
         self.server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
         return f"tcp:127.0.0.1:{self.server.sockets[0].getsockname()[1]}"
 
+    async def close(self):
+        self.server.close()
+
     async def serve(self, reader, writer):
         # The i-th connection is the i-th conversation.
-        index = len(self.logs)
-        log, slow = [], self.plans[index] if index < len(self.plans) else []
-        self.logs.append(log)
-        if self.server_address.startswith("unix:"):
-            to = await asyncio.open_unix_connection(self.server_address[5:])
-        else:
-            to = await asyncio.open_connection("127.0.0.1", int(self.server_address.rsplit(":", 1)[1]))
-        ways = [asyncio.ensure_future(self.relay("c2s", reader, to[1], log, slow)),
-                asyncio.ensure_future(self.relay("s2c", to[0], writer, log, slow))]
-        await asyncio.wait(ways)
-
-    async def relay(self, direction, reader, writer, log, slow):
-        buffer = bytearray()
-        slow = [(kind, ms) for way, kind, ms in slow if way == direction]
+        talk = Conversation(self.plans[len(self.conversations)])
+        self.conversations.append(talk)
         try:
-            while True:
-                data = await reader.read(1 << 20)
-                if not data:
-                    break
-                if self.packed:  # passed on as it comes: only plain conversations are looked into
-                    writer.write(data)
-                    await writer.drain()
-                    continue
-                buffer += data
-                while (n := frame_bytes(buffer)) and len(buffer) >= n:
-                    frame = bytes(buffer[:n])
-                    del buffer[:n]
-                    kind, number = Message(frame).describe()
-                    log.append((direction, kind, number))
-                    for pattern, ms in slow:
-                        if matches(pattern, kind):
-                            await asyncio.sleep(ms / 1000)
-                    writer.write(frame)
-                    await writer.drain()
-            writer.write(bytes(buffer))
-            log.append((direction, "end", 0))
-            await writer.drain()
-        except (ConnectionError, OSError) as error:
-            log.append((direction, f"end ({os.strerror(error.errno) if error.errno else error})", 0))
-        finally:
-            try:
-                writer.write_eof()
-            except OSError:
-                pass
+            if self.server_address.startswith("unix:"):
+                server = await asyncio.open_unix_connection(self.server_address[5:])
+            else:
+                server = await asyncio.open_connection("127.0.0.1", int(self.server_address.rsplit(":", 1)[1]))
+        except OSError as error:
+            talk.note("s2c", f"end (no server: {error})", 0)
             writer.close()
+            talk.ended.set()
+            return
+        there, back = Way(server[1]), Way(writer)
+        await asyncio.gather(talk.read("c2s", reader, there, self.packed), talk.write("c2s", there),
+                             talk.read("s2c", server[0], back, self.packed), talk.write("s2c", back))
+        talk.ended.set()

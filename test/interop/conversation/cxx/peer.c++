@@ -15,6 +15,7 @@
 #include "thing.h"
 
 int ThingImpl::alive = 0;
+static constexpr auto PATIENCE = 20 * kj::SECONDS;
 
 struct Method {
     uint64_t iface;
@@ -110,7 +111,7 @@ public:
     {
         auto &a = s.args;
         if (s.verb == "ask" || s.verb == "until") {
-            auto deadline = io.provider->getTimer().now() + 5 * kj::SECONDS;
+            auto deadline = io.provider->getTimer().now() + PATIENCE;
             for (;;) {
                 auto q = send(a.at(0), s, a.at(1), a.size() > 2 ? std::stoull(a[2]) : 0);
                 auto got = outcome(*q);
@@ -180,7 +181,7 @@ public:
             WANT(!now.poll(io.waitScope), "resolved already");
         } else if (s.verb == "locals") {
             int want = std::stoi(a.at(0));
-            for (int i = 0; i < 2500 && ThingImpl::alive != want; i++)
+            for (int i = 0; i < 10000 && ThingImpl::alive != want; i++)
                 io.provider->getTimer().afterDelay(2 * kj::MILLISECONDS).wait(io.waitScope);
             WANT(ThingImpl::alive == want, ThingImpl::alive, " local objects instead of ", want);
         } else if (s.verb == "seen" || s.verb == "inorder") {
@@ -237,8 +238,8 @@ private:
     template <typename T> T within(kj::Promise<T> &&promise)
     {
         return promise
-            .exclusiveJoin(io.provider->getTimer().afterDelay(5 * kj::SECONDS).then([]() -> kj::Promise<T> {
-                return KJ_EXCEPTION(FAILED, "nothing within five seconds");
+            .exclusiveJoin(io.provider->getTimer().afterDelay(PATIENCE).then([]() -> kj::Promise<T> {
+                return KJ_EXCEPTION(FAILED, "nothing in time");
             }))
             .wait(io.waitScope);
     }
@@ -404,7 +405,7 @@ static int runClient(int argc, char **argv)
             for (auto &line : cases.at(argv[i])) {
                 at = line;
                 auto s = parse(line);
-                if (s.verb == "slow" || s.verb == "wire" || s.verb == "before" || s.verb == "not")
+                if (s.verb == "slow" || s.verb == "hold" || s.verb == "wire" || s.verb == "before" || s.verb == "not")
                     continue;
                 if (s.verb == "end")
                     connected = false;

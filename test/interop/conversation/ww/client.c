@@ -9,7 +9,7 @@
 #include "client.h"
 #include "thing.h"
 
-#define PATIENCE_MS 5000
+#define PATIENCE_MS 20000
 #define NAMES_MAX 1024
 
 struct question {
@@ -163,7 +163,7 @@ static bool settle(struct conversation *c, struct question *q)
     uint64_t end = now_ms() + PATIENCE_MS;
     while (q && !q->done && now_ms() < end)
         turn(c, 50);
-    return q ? q->done || wrong(c, "nothing within five seconds") : false;
+    return q ? q->done || wrong(c, "nothing in time") : false;
 }
 
 static bool outcome(struct conversation *c, struct question *q, struct conversation_Note_r *ret_note)

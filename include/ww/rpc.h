@@ -25,8 +25,9 @@
 extern "C" {
 #endif
 
-struct ww_budget; /* what a peer may make us store; see base/budget.h */
-struct ww_cap;    /* a capability: object, promise or error; reference-counted */
+struct ww_budget;       /* what a peer may make us store; see base/budget.h */
+struct ww_cap;          /* a capability: object, promise or error; reference-counted */
+struct ww_cap_resolver; /* decides what a local promise becomes */
 struct ww_rpc_vat;
 struct ww_rpc_conn;
 struct ww_rpc_request; /* a call that we make */
@@ -193,11 +194,16 @@ WW_API struct ww_rpc_server *ww_cap_server(struct ww_cap *cap, const struct ww_r
 /* All calls fail with this. WW_ENOMEM. */
 WW_API WW_MUST_USE ww_err ww_cap_new_broken(
     struct ww_rpc_vat *vat, ww_err err, const char *reason, struct ww_cap **ret_cap);
-/* A local promise: calls wait, in order, until it is resolved. Dropped unresolved, it breaks. WW_ENOMEM. */
-WW_API WW_MUST_USE ww_err ww_cap_new_promise(struct ww_rpc_vat *vat, struct ww_cap **ret_cap);
-/* WW_ESTATE: `promise` is no unresolved local promise, WW_EINVAL: the result would lead to itself. */
-WW_API WW_MUST_USE ww_err ww_cap_resolve(struct ww_cap *promise, struct ww_cap *to);
-WW_API WW_MUST_USE ww_err ww_cap_reject(struct ww_cap *promise, ww_err err, const char *reason);
+/* A local promise, and the one right to say what it becomes. Calls wait in it, in order, until then, also
+ * when nobody holds the promise any more. WW_ENOMEM. */
+WW_API WW_MUST_USE ww_err ww_cap_new_promise(
+    struct ww_rpc_vat *vat, struct ww_cap **ret_cap, struct ww_cap_resolver **ret_resolver);
+/* Each of these is the end of the resolver. The promise becomes `to` (borrowed; NULL: null; what would lead
+ * back to the promise breaks it), breaks with an exception (`reason` NULL: the error's text), or breaks with
+ * "promise dropped unresolved". Whoever holds the promise, peers too, is told. */
+WW_API void ww_cap_resolver_resolve(struct ww_cap_resolver *resolver, struct ww_cap *to);
+WW_API void ww_cap_resolver_reject(struct ww_cap_resolver *resolver, ww_err err, const char *reason);
+WW_API void ww_cap_resolver_free(struct ww_cap_resolver *resolver); /* NULL is harmless */
 
 enum ww_cap_state {
     WW_CAP_NULL,

@@ -188,39 +188,24 @@ static void fail_overloaded(struct ww_rpc_call *call, const char *text)
     ww_rpc_call_fail_later(call, ww_rpc_exc_new(call->vat, WW_EOVERLOADED, ww_bytes_str(text)));
 }
 
-/* The promise that must resolve before a call in the queue of `p` can go anywhere. NULL: the outcome of
- * `call` itself is in the way. Of a call on which nothing is pipelined, and which carries nothing, neither
- * matters; and how far a peer can make us look is limited. */
-static struct ww_cap *promise_root(struct ww_cap *p, const struct ww_rpc_call *call)
+/* Is the outcome of `call` itself in its way, when it waits in `p`? Only if something is pipelined on it; and
+ * how far a peer can make us look is limited. */
+static bool waits_for_itself(const struct ww_cap *p, const struct ww_rpc_call *call)
 {
-    unsigned hops = call->pipes || call->params.cap_count ? WW_RPC_ROOT_HOPS : 0;
+    unsigned hops = call->pipes ? WW_RPC_ROOT_HOPS : 0;
     while (p->flags & CAP_MEMO && hops-- > 0) {
         if (p->promise.owner == call)
-            return NULL;
+            return true;
         if (p->promise.owner->state != CALL_QUEUED)
             break;
         p = p->promise.owner->queued_in;
     }
-    return p;
-}
-
-/* A promise that is a parameter of a call which waits for it does not keep itself from being dropped. */
-static void inside_note(struct ww_cap *root, struct ww_rpc_call *call)
-{
-    const struct ww_msg *m = &call->params;
-    call->inside_count = 0;
-    for (uint32_t i = 0; i < m->cap_count && (root->flags & CAP_LOCAL); i++)
-        call->inside_count += m->caps[i] == root;
-    call->inside = call->inside_count ? root : NULL;
-    root->promise.inside += call->inside_count;
+    return false;
 }
 
 void ww_rpc_call_unqueue(struct ww_rpc_call *call)
 {
     call->queued_in->promise.queued--;
-    if (call->inside)
-        call->inside->promise.inside -= call->inside_count;
-    call->inside = NULL;
 }
 
 static void promise_enqueue(struct ww_cap *p, struct ww_rpc_call *call)
@@ -229,8 +214,7 @@ static void promise_enqueue(struct ww_cap *p, struct ww_rpc_call *call)
         fail_overloaded(call, "too many calls wait for one promise");
         return;
     }
-    struct ww_cap *root = promise_root(p, call);
-    if (!root) {
+    if (waits_for_itself(p, call)) {
         ww_rpc_call_fail_later(
             call, ww_rpc_exc_new(call->vat, WW_EFAILED, WW_BYTES_LIT("the call waits for its own result")));
         return;
@@ -239,9 +223,7 @@ static void promise_enqueue(struct ww_cap *p, struct ww_rpc_call *call)
     p->promise.queued++;
     call->queued_in = p;
     ww_list_push_back(&p->promise.queue, &call->task.node);
-    inside_note(root, call);
-    /* What the call waits in holds the call, not the other way round: a promise that nobody can resolve must
-     * be seen to be dropped. */
+    /* What the call waits in holds the call, not the other way round. */
     ww_cap_unref(call->target);
     call->target = NULL;
 }

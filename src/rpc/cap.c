@@ -64,9 +64,6 @@ void ww_cap_unref(struct ww_cap *cap)
         ww_rpc_call_abandoned(cap->promise.owner);
     } else if (cap->refs == 1 && cap->kind == CAP_PIPE) { /* its promise alone has it still */
         ww_rpc_call_abandoned(cap->pipe.call);
-    } else if (cap->kind == CAP_PROMISE && cap->refs == cap->promise.inside && !cap->promise.to) {
-        ww_list_remove(&cap->node);
-        ww_list_push_back(&vat->orphans, &cap->node);
     }
     ww_rpc_leave(vat);
 }
@@ -80,12 +77,6 @@ static void queue_fail(struct ww_cap *p, struct ww_rpc_exc *exc)
         ww_rpc_call_unqueue(call);
         ww_rpc_call_fail_later(call, ww_rpc_exc_ref(exc));
     }
-}
-
-void ww_rpc_promise_orphaned(struct ww_cap *p)
-{
-    if (p->refs == p->promise.inside && !p->promise.to)
-        queue_fail(p, p->vat->exc_dropped);
 }
 
 static void promise_destroy(struct ww_cap *p)
@@ -177,13 +168,19 @@ struct ww_cap *ww_rpc_promise_new(struct ww_rpc_vat *vat, struct ww_cap *via)
     return p;
 }
 
-ww_err ww_cap_new_promise(struct ww_rpc_vat *vat, struct ww_cap **ret_cap)
+/* The node itself: a reference that is counted like any other, under a name of its own. */
+struct ww_cap_resolver {
+    struct ww_cap promise;
+};
+
+ww_err ww_cap_new_promise(
+    struct ww_rpc_vat *vat, struct ww_cap **ret_cap, struct ww_cap_resolver **ret_resolver)
 {
     struct ww_cap *p = ww_rpc_promise_new(vat, NULL);
     if (!p)
         return WW_ENOMEM;
-    p->flags |= CAP_LOCAL;
     *ret_cap = p;
+    *ret_resolver = (struct ww_cap_resolver *)ww_cap_ref(p);
     return 0;
 }
 
@@ -359,28 +356,39 @@ void ww_rpc_promise_resolve(struct ww_cap *p, struct ww_cap *to)
     ww_cap_unref(embargo);
 }
 
-ww_err ww_cap_resolve(struct ww_cap *promise, struct ww_cap *to)
+void ww_cap_resolver_resolve(struct ww_cap_resolver *resolver, struct ww_cap *to)
 {
-    if (!promise || promise->kind != CAP_PROMISE || !(promise->flags & CAP_LOCAL) || promise->promise.to)
-        return WW_ESTATE;
-    if (ww_rpc_cap_inner(to) == promise)
-        return WW_EINVAL;
-    ww_rpc_enter(promise->vat);
-    struct ww_rpc_vat *vat = promise->vat;
-    ww_rpc_promise_resolve(promise, to);
+    struct ww_cap *p = &resolver->promise;
+    struct ww_rpc_vat *vat = p->vat;
+    ww_rpc_enter(vat);
+    if (vat->freed) /* nothing moves any more, and there is no null */
+        ww_rpc_promise_reject(p, vat->exc_dropped);
+    else
+        ww_rpc_promise_resolve(p, to);
+    ww_cap_unref(p);
     ww_rpc_leave(vat);
-    return 0;
 }
 
-ww_err ww_cap_reject(struct ww_cap *promise, ww_err err, const char *reason)
+void ww_cap_resolver_reject(struct ww_cap_resolver *resolver, ww_err err, const char *reason)
 {
-    if (!promise || promise->kind != CAP_PROMISE || !(promise->flags & CAP_LOCAL) || promise->promise.to)
-        return WW_ESTATE;
-    struct ww_rpc_vat *vat = promise->vat;
+    struct ww_cap *p = &resolver->promise;
+    struct ww_rpc_vat *vat = p->vat;
     ww_rpc_enter(vat);
     struct ww_rpc_exc *exc = ww_rpc_exc_new(vat, err, ww_bytes_str(reason ? reason : ww_err_text(err)));
-    ww_rpc_promise_reject(promise, exc);
+    ww_rpc_promise_reject(p, exc);
     ww_rpc_exc_unref(exc);
+    ww_cap_unref(p);
     ww_rpc_leave(vat);
-    return 0;
+}
+
+void ww_cap_resolver_free(struct ww_cap_resolver *resolver)
+{
+    if (!resolver)
+        return;
+    struct ww_cap *p = &resolver->promise;
+    struct ww_rpc_vat *vat = p->vat;
+    ww_rpc_enter(vat);
+    ww_rpc_promise_reject(p, vat->exc_dropped);
+    ww_cap_unref(p);
+    ww_rpc_leave(vat);
 }

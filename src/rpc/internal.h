@@ -103,11 +103,10 @@ struct ww_rpc_vat {
     uint64_t hash_seed[2];
     struct ww_rpc_vat_host *host;
     uint64_t now_ns;
-    struct ww_list ready;   /* tasks */
-    struct ww_list dirty;   /* connections with output to announce */
-    struct ww_list kicked;  /* promises whose queue can move on */
-    struct ww_list doomed;  /* caps without references */
-    struct ww_list orphans; /* promises to which only calls that wait for them refer */
+    struct ww_list ready;  /* tasks */
+    struct ww_list dirty;  /* connections with output to announce */
+    struct ww_list kicked; /* promises whose queue can move on */
+    struct ww_list doomed; /* caps without references */
     struct ww_list doomed_calls;
     struct ww_list free_calls, free_caps;
     uint32_t free_call_count, free_cap_count, free_chunk_count;
@@ -122,7 +121,6 @@ struct ww_rpc_vat {
 enum ww_cap_kind { CAP_SERVER, CAP_IMPORT, CAP_PIPE, CAP_PROMISE, CAP_BROKEN };
 
 enum {
-    CAP_LOCAL = 1 << 0,      /* promise: made by the application */
     CAP_CALLS_SENT = 1 << 1, /* promise: something went out through `via` */
     CAP_LOOPED =
         1 << 2, /* promise: resolved at birth; stands for a cap that came back to us through the peer */
@@ -164,8 +162,7 @@ struct ww_cap {
             struct ww_list watches;    /* struct cap_watch of the application and struct promise_export */
             struct ww_rpc_call *owner; /* CAP_MEMO: whose result this is, not counted */
             uint32_t queued;
-            uint32_t inside; /* references held by parameters of calls that wait for this very promise */
-            uint32_t hops;   /* promises that lead here, one by way of the other */
+            uint32_t hops; /* promises that lead here, one by way of the other */
         } promise;
         struct ww_rpc_exc *exc; /* broken */
     };
@@ -270,12 +267,10 @@ struct ww_rpc_call {
         uint64_t held;  /* of results kept for the peer's Finish, charged */
         struct ww_rpc_ids exports;
     } a;
-    uint32_t disembargo;   /* SINK_DISEMBARGO: the id; a.conn says where */
-    bool lift;             /* SINK_DISEMBARGO: not an echo to send, but an embargo of ours to lift */
-    bool stays;            /* not delivered yet, canceled by a peer that counts on its being delivered */
-    struct ww_cap *inside; /* CALL_QUEUED: the promise that its parameters keep alive, not counted */
-    uint32_t inside_count; /* how many of that promise's references they are */
-    ww_err params_err;     /* what reading the parameters found, kept when they are given back */
+    uint32_t disembargo; /* SINK_DISEMBARGO: the id; a.conn says where */
+    bool lift;           /* SINK_DISEMBARGO: not an echo to send, but an embargo of ours to lift */
+    bool stays;          /* not delivered yet, canceled by a peer that counts on its being delivered */
+    ww_err params_err;   /* what reading the parameters found, kept when they are given back */
 
     /* Last, because a record from the pool keeps their memory. */
     struct ww_msg params, results;
@@ -390,8 +385,6 @@ bool ww_rpc_promise_loops(struct ww_cap *p, struct ww_cap *to);
 void ww_rpc_promise_settle(struct ww_cap *p, struct ww_cap *to);
 void ww_rpc_promise_kick(struct ww_cap *p);
 void ww_rpc_promise_flush(struct ww_cap *p);
-/* Nobody can resolve `p` any more, though calls in its queue still refer to it. */
-void ww_rpc_promise_orphaned(struct ww_cap *p);
 void ww_rpc_promise_watch(struct ww_cap *p, struct ww_rpc_waiter *waiter);
 
 /* local.c */

@@ -33,7 +33,7 @@ static ww_err vat_prepare(struct ww_rpc_vat *vat)
     vat->exc_memory = NULL;
     vat->exc_memory = ww_rpc_exc_new(vat, WW_ENOMEM, WW_BYTES_LIT("out of memory"));
     vat->exc_null = ww_rpc_exc_new(vat, WW_EFAILED, WW_BYTES_LIT("call on null client"));
-    vat->exc_dropped = ww_rpc_exc_new(vat, WW_EFAILED, WW_BYTES_LIT("promise was dropped"));
+    vat->exc_dropped = ww_rpc_exc_new(vat, WW_EFAILED, WW_BYTES_LIT("promise dropped unresolved"));
     if (!vat->exc_memory || !vat->exc_null || !vat->exc_dropped)
         return WW_ENOMEM;
     vat->null_cap = ww_rpc_broken_new(vat, ww_rpc_exc_ref(vat->exc_null));
@@ -59,7 +59,6 @@ ww_err ww_rpc_vat_new(const struct ww_rpc_vat_config *config, struct ww_rpc_vat 
     ww_list_init(&vat->dirty);
     ww_list_init(&vat->kicked);
     ww_list_init(&vat->doomed);
-    ww_list_init(&vat->orphans);
     ww_list_init(&vat->doomed_calls);
     ww_list_init(&vat->free_calls);
     ww_list_init(&vat->free_caps);
@@ -160,12 +159,12 @@ static void doomed_empty(struct ww_rpc_vat *vat)
     for (;;) {
         if ((node = ww_list_pop_front(&vat->kicked)))
             ww_rpc_promise_flush(WW_LIST_ENTRY(node, struct ww_cap, node));
-        else if ((node = ww_list_pop_front(&vat->orphans)))
-            ww_rpc_promise_orphaned(WW_LIST_ENTRY(node, struct ww_cap, node));
         else if ((node = ww_list_pop_front(&vat->doomed)))
             ww_rpc_cap_destroy(WW_LIST_ENTRY(node, struct ww_cap, node));
         else if ((node = ww_list_pop_front(&vat->doomed_calls)))
             ww_rpc_call_destroy(WW_LIST_ENTRY(node, struct ww_rpc_call, task.node));
+        else if (vat->freed && !ww_list_empty(&vat->ready)) /* nobody runs it any more */
+            ready_discard(vat);
         else
             return;
     }

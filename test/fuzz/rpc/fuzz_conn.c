@@ -33,8 +33,8 @@ struct world {
     struct ww_cap *hand[HANDS];
     struct ww_rpc_request *request[HANDS];
     struct ww_rpc_call *pending[HANDS];
-    struct ww_cap *promise[PROMISES]; /* ours, to reject at the end: a promise may wait for itself */
-    unsigned promise_count;
+    struct ww_cap_resolver *resolver[PROMISES];
+    unsigned resolver_count;
     struct ww_rpc_stream stream;
     bool ending;
     uint8_t mood; /* what the object does with the next call */
@@ -294,27 +294,38 @@ static void app_pipeline(struct world *w, struct input *in)
     ww_cap_unref(cap);
 }
 
+static struct ww_cap_resolver *resolver_take(struct world *w, struct input *in)
+{
+    struct ww_cap_resolver **slot = &w->resolver[take(in) % w->resolver_count], *resolver = *slot;
+    *slot = w->resolver[--w->resolver_count];
+    return resolver;
+}
+
 static void app_promise(struct world *w, struct input *in)
 {
     struct ww_cap **slot = hand(w, in), *cap;
-    ww_err err = 0;
     switch (take(in) % 4) {
     case 0:
-        if (w->promise_count < PROMISES && ww_cap_new_promise(w->vat, &cap) == 0) {
+        if (w->resolver_count < PROMISES &&
+            ww_cap_new_promise(w->vat, &cap, &w->resolver[w->resolver_count]) == 0) {
             hand_set(slot, cap);
-            w->promise[w->promise_count++] = cap;
+            ww_cap_unref(cap);
+            w->resolver_count++;
         }
         break;
     case 1:
-        err = ww_cap_resolve(*slot, *hand(w, in));
+        if (w->resolver_count > 0)
+            ww_cap_resolver_resolve(resolver_take(w, in), *slot);
         break;
     case 2:
-        err = ww_cap_reject(*slot, WW_EFAILED, "rejected");
+        if (w->resolver_count > 0 && take(in) & 1)
+            ww_cap_resolver_reject(resolver_take(w, in), WW_EFAILED, "rejected");
+        else if (w->resolver_count > 0)
+            ww_cap_resolver_free(resolver_take(w, in));
         break;
     default:
         hand_set(slot, take(in) & 1 ? w->object : NULL);
     }
-    WW_UNUSED(err);
 }
 
 static void app_complete(struct world *w, struct input *in)
@@ -422,11 +433,8 @@ static void world_fini(struct world *w)
             ww_rpc_call_fail(w->pending[i], WW_EFAILED, "the end");
         w->pending[i] = NULL;
     }
-    for (unsigned i = 0; i < w->promise_count; i++) {
-        ww_err err = ww_cap_reject(w->promise[i], WW_EFAILED, "the end");
-        WW_UNUSED(err);
-        ww_cap_unref(w->promise[i]);
-    }
+    while (w->resolver_count > 0)
+        ww_cap_resolver_free(w->resolver[--w->resolver_count]);
     for (int i = 0; i < CONNS; i++)
         ww_rpc_conn_free(w->conn[i]);
     ww_cap_unref(w->object);

@@ -59,7 +59,7 @@ struct node {
     enum node_kind kind;
     int at;    /* the object, the call, or the number in the reason */
     int index; /* N_RESULT: which */
-    enum { P_OPEN, P_RESOLVED, P_REJECTED, P_FORGOTTEN } state;
+    enum { P_OPEN, P_RESOLVED, P_REJECTED } state;
     struct shadow to;
 };
 
@@ -147,7 +147,8 @@ struct vat {
     struct ref hand[HANDS];
     struct request request[REQUESTS];
     struct held held[HELD];
-    struct ref promise[PROMISES]; /* held to be resolved; shadow.node is the N_PROMISE */
+    struct ref promise[PROMISES]; /* open ones; shadow.node is the N_PROMISE */
+    struct ww_cap_resolver *resolver[PROMISES];
     struct watch watch[WATCHES];
     struct ref boot;
     struct ww_rpc_stream stream;
@@ -269,6 +270,12 @@ size_t graph_alloc_live(void);
 void graph_alloc_end(void);
 
 /* graph_model.c */
+enum {
+    TEXT_NULL = -1,
+    TEXT_NO_BOOTSTRAP = -2,
+    TEXT_NO_CAP = -3,
+    TEXT_UNRESOLVED = -4
+}; /* not by the applications */
 uint16_t node_new(struct world *w, enum node_kind kind, int at, int index);
 int ref_new(struct world *w);
 int record_new(struct world *w, struct vat *vat, struct ref *target);

@@ -29,7 +29,7 @@ bool app_promise(struct vat *vat, unsigned slot, struct ref *ret_ref)
     struct ref *p = &vat->promise[slot % PROMISES];
     struct world *w = vat->world;
     if (!p->cap) {
-        if (ww_cap_new_promise(vat->rpc, &p->cap) < 0)
+        if (ww_cap_new_promise(vat->rpc, &p->cap, &vat->resolver[slot % PROMISES]) < 0)
             return false;
         p->shadow = (struct shadow){node_new(w, N_PROMISE, 0, 0), 0};
         p->id = ref_new(w);
@@ -290,17 +290,21 @@ static void op_resolve(struct vat *vat, const uint8_t *arg)
 {
     struct world *w = vat->world;
     struct ref *p = &vat->promise[arg[0] % PROMISES];
+    struct ww_cap_resolver *resolver = vat->resolver[arg[0] % PROMISES];
     if (!p->cap)
         return;
     struct node *n = &w->node[p->shadow.node];
     char reason[32];
     if (arg[2] % 8 == 0) {
         n->state = P_REJECTED;
-        n->at = (int)++w->texts;
+        n->at = arg[2] & 8 ? TEXT_UNRESOLVED : (int)++w->texts;
         reason_format(n->at, reason);
-        ww_err err = ww_cap_reject(p->cap, WW_EFAILED, reason);
-        if (err < 0)
-            graph_fail(w, "promise: it cannot be rejected");
+        if (arg[2] & 16)
+            ref_drop(p);
+        if (n->at == TEXT_UNRESOLVED)
+            ww_cap_resolver_free(resolver);
+        else
+            ww_cap_resolver_reject(resolver, WW_EFAILED, reason);
         ref_drop(p);
         return;
     }
@@ -310,15 +314,13 @@ static void op_resolve(struct vat *vat, const uint8_t *arg)
     bool loop = shadow_end(w, p->shadow).kind == END_LOOP;
     n->state = P_OPEN;
     if (!loop || (arg[2] % 8 == 1 && w->vats > 1)) {
-        ww_err err = ww_cap_resolve(p->cap, to.cap);
-        if (err < 0 && !(err == WW_EINVAL && loop))
-            graph_fail(w, "promise: it cannot be resolved");
-        if (err == 0) {
-            n->state = P_RESOLVED;
-            w->looped |= loop;
-            w->boot_shared |= p->shadow.node == vat->boot.shadow.node;
-            ref_drop(p);
-        }
+        n->state = P_RESOLVED;
+        w->looped |= loop;
+        w->boot_shared |= p->shadow.node == vat->boot.shadow.node;
+        if (arg[2] & 16)
+            ref_drop(p); /* the resolver alone may have it by now */
+        ww_cap_resolver_resolve(resolver, to.cap);
+        ref_drop(p);
     }
     ref_drop(&to);
 }

@@ -48,8 +48,8 @@ struct shadow result_shadow(struct world *w, int record, int index)
 
 void reason_format(int text, char out[32])
 {
-    static const char *const fixed[] = {
-        "call on null client", "no bootstrap capability", "the result is no capability"};
+    static const char *const fixed[] = {"call on null client", "no bootstrap capability",
+        "the result is no capability", "promise dropped unresolved"};
     if (text < 0)
         snprintf(out, 32, "%s", fixed[-text - 1]);
     else
@@ -159,7 +159,6 @@ static struct end walk(struct world *w, struct shadow s, unsigned *budget)
                 continue;
             }
             e.kind = n->state == P_REJECTED ? END_BROKEN : END_OPEN;
-            e.shaky |= n->state == P_FORGOTTEN;
             return e;
         case N_RESULT:
             if (through_result(w, n, &s, &e, budget))
@@ -258,7 +257,7 @@ static int outcome(struct world *w, const struct record *r, int *ret_text, struc
     case R_SENT:
         break;
     }
-    *ret_text = end.kind == END_NULL ? -1 : end.at;
+    *ret_text = end.kind == END_NULL ? TEXT_NULL : end.at;
     if (end.shaky)
         return 2;
     if (end.kind == END_OBJECT && w->object[end.at].stream_broken) {

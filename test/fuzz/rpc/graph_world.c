@@ -256,7 +256,7 @@ static void vat_init(struct world *w, unsigned v, uint8_t how)
         abort();
     bool made = false;
     if (how % 8 == 0)
-        vat->boot = (struct ref){NULL, {node_new(w, N_BROKEN, -2, 0), 0}, ref_new(w)};
+        vat->boot = (struct ref){NULL, {node_new(w, N_BROKEN, TEXT_NO_BOOTSTRAP, 0), 0}, ref_new(w)};
     else if (how % 8 < 3)
         made = app_promise(vat, 0, &vat->boot);
     else

@@ -377,6 +377,7 @@ struct riot {
     struct ww_cap *object_caps[OBJECTS];
     struct ww_cap *caps[CAPS]; /* whatever was met: the node's, ours, promises, null */
     struct ww_cap *promises[4];
+    struct ww_cap_resolver *resolvers[4];
     struct ww_rpc_request *requests[REQUESTS];
     unsigned answers;
 };
@@ -534,18 +535,18 @@ static void renew_object(struct riot *t)
  * which would be a deadlock of the stranger's own. */
 static void settle_promise(struct riot *t)
 {
-    struct ww_cap **promise = &t->promises[below(t, WW_COUNT_OF(t->promises))];
+    size_t p = below(t, WW_COUNT_OF(t->promises));
     size_t i = below(t, LINES);
     struct ww_cap *to = NULL;
     if (!t->open[i] || !t->lines[i].up || ww_rpc_conn_bootstrap(t->lines[i].link.conn, &to) < 0)
         to = ww_cap_ref(t->object_caps[below(t, OBJECTS)]);
     if (below(t, 4) == 0)
-        assert_ok(ww_cap_reject(*promise, WW_EFAILED, "changed my mind"));
+        ww_cap_resolver_reject(t->resolvers[p], WW_EFAILED, "changed my mind");
     else
-        assert_ok(ww_cap_resolve(*promise, to));
+        ww_cap_resolver_resolve(t->resolvers[p], to);
     ww_cap_unref(to);
-    keep_cap(t, *promise);
-    assert_ok(ww_cap_new_promise(t->r.vat.rpc, promise));
+    keep_cap(t, t->promises[p]);
+    assert_ok(ww_cap_new_promise(t->r.vat.rpc, &t->promises[p], &t->resolvers[p]));
 }
 
 static void churn(struct riot *t)
@@ -618,10 +619,9 @@ static void riot_end(struct riot *t)
         ww_rpc_request_free(t->requests[i]);
     for (size_t i = 0; i < CAPS; i++)
         ww_cap_unref(t->caps[i]);
-    /* Dropped alone, a promise that waits in its own queue as a parameter would keep itself. */
     for (size_t i = 0; i < WW_COUNT_OF(t->promises); i++) {
-        assert_ok(ww_cap_reject(t->promises[i], WW_EFAILED, "over"));
         ww_cap_unref(t->promises[i]);
+        ww_cap_resolver_free(t->resolvers[i]);
     }
     for (size_t i = 0; i < OBJECTS; i++) {
         t->objects[i].manner = RETURNS;
@@ -642,7 +642,7 @@ static void riot(uint64_t seed)
     for (size_t i = 0; i < OBJECTS; i++)
         t.object_caps[i] = object_cap(&t.r, &t.objects[i], (enum manner)(i % MANNERS));
     for (size_t i = 0; i < WW_COUNT_OF(t.promises); i++)
-        assert_ok(ww_cap_new_promise(t.r.vat.rpc, &t.promises[i]));
+        assert_ok(ww_cap_new_promise(t.r.vat.rpc, &t.promises[i], &t.resolvers[i]));
     for (int i = 0; i < 400; i++)
         riot_step(&t);
     expect_service_on(&t.r); /* a stranger who behaves is served at once */

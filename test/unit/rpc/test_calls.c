@@ -322,7 +322,8 @@ static void local_promise_as_parameter(void **state)
 {
     WW_UNUSED(state);
     struct ww_cap *cap = boot(), *promise;
-    assert_ok(ww_cap_new_promise(p.a.vat, &promise));
+    struct ww_cap_resolver *resolver;
+    assert_ok(ww_cap_new_promise(p.a.vat, &promise, &resolver));
     done(call_send(cap, M_KEEP, 0, promise, NULL));
     struct outcome o;
     outcome_init(&o, NULL);
@@ -331,8 +332,7 @@ static void local_promise_as_parameter(void **state)
     assert_int_equal(o.count, 0); /* waits here, in the promise */
     struct object *mine;
     struct ww_cap *my = object_new(p.a.vat, &live, &mine);
-    assert_ok(ww_cap_resolve(promise, my));
-    assert_int_equal(ww_cap_resolve(promise, my), WW_ESTATE);
+    ww_cap_resolver_resolve(resolver, my);
     pair_settle(&p);
     assert_int_equal(o.value, 9);
     ww_rpc_request_free(r);
@@ -348,14 +348,15 @@ static void promise_resolves_to_the_peers_own(void **state)
 {
     WW_UNUSED(state);
     struct ww_cap *cap = boot(), *promise;
-    assert_ok(ww_cap_new_promise(p.a.vat, &promise));
+    struct ww_cap_resolver *resolver;
+    assert_ok(ww_cap_new_promise(p.a.vat, &promise, &resolver));
     done(call_send(cap, M_KEEP, 0, promise, NULL));
     struct outcome o, o2;
     outcome_init(&o, NULL);
     outcome_init(&o2, NULL);
     struct ww_rpc_request *r = call_send(cap, M_CALL, 9, NULL, &o);
     pair_settle(&p);
-    assert_ok(ww_cap_resolve(promise, cap)); /* the object now keeps itself; an embargo on the other side */
+    ww_cap_resolver_resolve(resolver, cap); /* the object now keeps itself; an embargo on the other side */
     pair_settle(&p);
     assert_int_equal(o.value, 9);
     ww_rpc_request_free(r);
@@ -373,13 +374,14 @@ static void rejected_and_broken(void **state)
 {
     WW_UNUSED(state);
     struct ww_cap *cap = boot(), *promise, *broken;
-    assert_ok(ww_cap_new_promise(p.a.vat, &promise));
+    struct ww_cap_resolver *resolver;
+    assert_ok(ww_cap_new_promise(p.a.vat, &promise, &resolver));
     done(call_send(cap, M_KEEP, 0, promise, NULL));
     struct outcome o;
     outcome_init(&o, NULL);
     struct ww_rpc_request *r = call_send(cap, M_CALL, 9, NULL, &o);
     pair_settle(&p);
-    assert_ok(ww_cap_reject(promise, WW_EOVERLOADED, "no such luck"));
+    ww_cap_resolver_reject(resolver, WW_EOVERLOADED, "no such luck");
     pair_settle(&p);
     assert_int_equal(o.status, WW_EOVERLOADED);
     assert_string_equal(o.reason, "no such luck");
@@ -403,14 +405,18 @@ static void promise_that_nobody_resolves(void **state)
 {
     WW_UNUSED(state);
     struct ww_cap *promise;
-    assert_ok(ww_cap_new_promise(p.a.vat, &promise));
+    struct ww_cap_resolver *resolver;
+    assert_ok(ww_cap_new_promise(p.a.vat, &promise, &resolver));
     struct outcome o;
     outcome_init(&o, NULL);
     struct ww_rpc_request *r = call_send(promise, M_ECHO, 1, NULL, &o);
     ww_cap_unref(promise);
     pair_settle(&p);
+    assert_int_equal(o.count, 0);
+    ww_cap_resolver_free(resolver);
+    pair_settle(&p);
     assert_int_equal(o.status, WW_EFAILED);
-    assert_string_equal(o.reason, "promise was dropped");
+    assert_string_equal(o.reason, "promise dropped unresolved");
     ww_rpc_request_free(r);
 }
 
@@ -418,11 +424,14 @@ static void promise_cycle(void **state)
 {
     WW_UNUSED(state);
     struct ww_cap *x, *y;
-    assert_ok(ww_cap_new_promise(p.a.vat, &x));
-    assert_ok(ww_cap_new_promise(p.a.vat, &y));
-    assert_ok(ww_cap_resolve(x, y));
-    assert_int_equal(ww_cap_resolve(y, x), WW_EINVAL);
-    assert_int_equal(ww_cap_resolve(y, y), WW_EINVAL);
+    struct ww_cap_resolver *x_resolver;
+    assert_ok(ww_cap_new_promise(p.a.vat, &x, &x_resolver));
+    struct ww_cap_resolver *y_resolver;
+    assert_ok(ww_cap_new_promise(p.a.vat, &y, &y_resolver));
+    ww_cap_resolver_resolve(x_resolver, y);
+    ww_cap_resolver_resolve(y_resolver, x);
+    assert_int_equal(ww_cap_state(x), WW_CAP_BROKEN);
+    assert_int_equal(ww_cap_state(y), WW_CAP_BROKEN);
     ww_cap_unref(x);
     ww_cap_unref(y);
 }
@@ -441,16 +450,18 @@ static void watches(void **state)
 {
     WW_UNUSED(state);
     struct ww_cap *x, *y;
-    assert_ok(ww_cap_new_promise(p.a.vat, &x));
-    assert_ok(ww_cap_new_promise(p.a.vat, &y));
+    struct ww_cap_resolver *x_resolver;
+    assert_ok(ww_cap_new_promise(p.a.vat, &x, &x_resolver));
+    struct ww_cap_resolver *y_resolver;
+    assert_ok(ww_cap_new_promise(p.a.vat, &y, &y_resolver));
     struct watcher w[2] = {{.watch.settled = watcher_settled}, {.watch.settled = watcher_settled}};
     assert_ok(ww_cap_watch_start(&w[0].watch, x));
     assert_ok(ww_cap_watch_start(&w[1].watch, x));
-    assert_ok(ww_cap_resolve(x, y));
+    ww_cap_resolver_resolve(x_resolver, y);
     pair_settle(&p);
     assert_int_equal(w[0].fired, 0);
     ww_cap_watch_stop(&w[1].watch);
-    assert_ok(ww_cap_resolve(y, NULL));
+    ww_cap_resolver_resolve(y_resolver, NULL);
     assert_int_equal(w[0].fired, 0); /* from the run queue only */
     pair_settle(&p);
     assert_int_equal(w[0].fired, 1);

@@ -42,6 +42,7 @@ struct scene {
     unsigned variant;
     struct ww_cap *late;
     struct ww_cap *boot, *made, *mine, *home, *promise;
+    struct ww_cap_resolver *resolver;
     struct object *object;
     struct ww_rpc_request *request[STEPS];
     struct outcome outcome[STEPS];
@@ -94,7 +95,7 @@ static void act_one(struct scene *s)
         return;
     }
     try_object(s);
-    if (ww_cap_new_promise(s->p.a.vat, &s->promise) < 0)
+    if (ww_cap_new_promise(s->p.a.vat, &s->promise, &s->resolver) < 0)
         s->promise = NULL;
     try_send(s, 0, s->boot, M_NEW, 0, NULL);
     try_pipeline(s->request[0], &s->made);
@@ -119,9 +120,9 @@ static void act_two(struct scene *s)
         return;
     try_send(s, 10, s->home, M_ECHO, 10, NULL);
     try_send(s, 11, s->made, M_CALL, 11, NULL);
-    if (s->promise && s->boot) {
-        ww_err err = ww_cap_resolve(s->promise, s->boot);
-        WW_UNUSED(err);
+    if (s->promise) {
+        ww_cap_resolver_resolve(s->resolver, s->boot);
+        s->resolver = NULL;
     }
     try_send(s, 12, s->boot, M_LATER, 12, NULL);
     try_send(s, 13, s->boot, M_GIVE, 13, NULL);
@@ -148,6 +149,7 @@ static void act_three(struct scene *s)
     ww_cap_unref(s->mine);
     ww_cap_unref(s->home);
     ww_cap_unref(s->promise);
+    ww_cap_resolver_free(s->resolver);
     ww_cap_unref(s->late);
 }
 

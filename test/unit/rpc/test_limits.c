@@ -446,7 +446,8 @@ static void too_many_echoes(void **state)
     WW_UNUSED(state);
     have_object();
     struct ww_cap *cap = given((struct desc){WW_RPC_DESC_SENDER_HOSTED, 4}), *promise;
-    assert_ok(ww_cap_new_promise(r.s.vat, &promise));
+    struct ww_cap_resolver *resolver;
+    assert_ok(ww_cap_new_promise(r.s.vat, &promise, &resolver));
     struct ww_rpc_request *q = call_send(cap, M_KEEP, 0, promise, NULL);
     uint32_t qid;
     expect_call(&r, IMPORTED(4), M_KEEP, 0, &qid);
@@ -458,6 +459,7 @@ static void too_many_echoes(void **state)
     raw_aborted(&r, WW_ELIMIT);
     ww_rpc_request_free(q);
     ww_cap_unref(promise);
+    ww_cap_resolver_free(resolver);
     ww_cap_unref(cap);
 }
 
@@ -517,7 +519,8 @@ static void queued_calls(void **state)
     WW_UNUSED(state);
     struct ww_cap *promise;
     p.a.vat->limits.queued_calls = 3;
-    assert_ok(ww_cap_new_promise(p.a.vat, &promise));
+    struct ww_cap_resolver *resolver;
+    assert_ok(ww_cap_new_promise(p.a.vat, &promise, &resolver));
     struct ww_rpc_request *q[5];
     struct outcome o[5];
     for (int i = 0; i < 5; i++) {
@@ -533,6 +536,7 @@ static void queued_calls(void **state)
     pair_settle(&p);
     assert_int_equal(o[0].count, 0);
     ww_cap_unref(promise);
+    ww_cap_resolver_free(resolver);
     pair_settle(&p);
     for (int i = 0; i < 5; i++)
         ww_rpc_request_free(q[i]);

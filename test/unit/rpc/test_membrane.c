@@ -271,7 +271,8 @@ static void promise_crosses(void **state)
     WW_UNUSED(state);
     struct ww_cap *promise, *out, *again;
     struct outcome o, o2;
-    assert_ok(ww_cap_new_promise(p.a.vat, &promise));
+    struct ww_cap_resolver *resolver;
+    assert_ok(ww_cap_new_promise(p.a.vat, &promise, &resolver));
     assert_ok(ww_membrane_pass(border.m, WW_MEMBRANE_OUT, promise, &out));
     assert_ok(ww_membrane_pass(border.m, WW_MEMBRANE_OUT, promise, &again));
     assert_true(ww_cap_same(out, again));
@@ -281,7 +282,7 @@ static void promise_crosses(void **state)
     struct ww_rpc_request *q = call_send(out, M_ECHO, 1, NULL, &o);
     pair_settle(&p);
     assert_int_equal(border.calls[WW_MEMBRANE_IN], 1); /* it is past the border and waits inside */
-    assert_ok(ww_cap_resolve(promise, inside_cap));
+    ww_cap_resolver_resolve(resolver, inside_cap);
     outcome_init(&o2, NULL);
     struct ww_rpc_request *q2 = call_send(out, M_ECHO, 2, NULL, &o2);
     pair_settle(&p);
@@ -303,12 +304,13 @@ static void promise_comes_home(void **state)
     struct ww_cap *mine_cap = object_new(p.a.vat, &live, &mine);
     struct outcome o[6];
     struct ww_rpc_request *q[6];
-    assert_ok(ww_cap_new_promise(p.a.vat, &promise));
+    struct ww_cap_resolver *resolver;
+    assert_ok(ww_cap_new_promise(p.a.vat, &promise, &resolver));
     assert_ok(ww_membrane_pass(border.m, WW_MEMBRANE_OUT, promise, &out));
     assert_ok(ww_membrane_pass(border.m, WW_MEMBRANE_IN, mine_cap, &in));
     for (unsigned i = 0; i < 6; i++) {
         if (i == 3)
-            assert_ok(ww_cap_resolve(promise, in));
+            ww_cap_resolver_resolve(resolver, in);
         if (i == 4)
             pair_settle(&p);
         outcome_init(&o[i], NULL);
@@ -331,11 +333,12 @@ static void dropped_promise(void **state)
 {
     WW_UNUSED(state);
     struct ww_cap *promise, *out;
-    assert_ok(ww_cap_new_promise(p.a.vat, &promise));
+    struct ww_cap_resolver *resolver;
+    assert_ok(ww_cap_new_promise(p.a.vat, &promise, &resolver));
     assert_ok(ww_membrane_pass(border.m, WW_MEMBRANE_OUT, promise, &out));
     ww_cap_unref(out); /* first the outer one */
     pair_settle(&p);
-    assert_ok(ww_cap_resolve(promise, inside_cap));
+    ww_cap_resolver_resolve(resolver, inside_cap);
     ww_cap_unref(promise);
     pair_settle(&p);
 }
@@ -425,7 +428,8 @@ static void revoked_releases(void **state)
     struct ww_cap *mine_cap = object_new(p.a.vat, &live, &mine), *promise, *out;
     ww_rpc_request_free(ask(face, M_KEEP, 0, mine_cap, &o));
     ww_cap_unref(mine_cap);
-    assert_ok(ww_cap_new_promise(p.a.vat, &promise));
+    struct ww_cap_resolver *resolver;
+    assert_ok(ww_cap_new_promise(p.a.vat, &promise, &resolver));
     assert_ok(ww_membrane_pass(border.m, WW_MEMBRANE_OUT, promise, &out));
     pair_settle(&p);
     assert_int_equal(live, 3);
@@ -435,6 +439,7 @@ static void revoked_releases(void **state)
     assert_int_equal(ww_cap_state(out), WW_CAP_BROKEN);
     ww_cap_unref(out);
     ww_cap_unref(promise);
+    ww_cap_resolver_free(resolver);
 }
 
 /* A call that waits for a peer fails at once, also when something was pipelined on it. */

@@ -143,6 +143,7 @@ enum { SEEDS = 200 };
 /* When not NULL: `promise` is resolved to `to` after some calls. */
 static struct {
     struct ww_cap *promise, *to;
+    struct ww_cap_resolver *resolver;
 } meanwhile;
 
 /* Calls at every stage of the Return, the Disembargo and the echo, in one of many mixtures of steps; all must
@@ -181,7 +182,7 @@ static void calls_all_the_way(struct ww_rpc_request *giver, struct object *arriv
         default:
             c[sent] = call_send(promise, M_ECHO, sent, NULL, NULL), sent++;
             if (sent == 4 + seed % 20 && meanwhile.promise)
-                assert_ok(ww_cap_resolve(meanwhile.promise, meanwhile.to));
+                ww_cap_resolver_resolve(meanwhile.resolver, meanwhile.to);
         }
     }
     settle();
@@ -249,7 +250,7 @@ static void promised_back(struct ww_rpc_vat *whose, struct ww_rpc_conn *by)
     ww_rpc_request_free(r);
     meanwhile.to = n.object->kept;
     for (uint32_t seed = 0; seed < SEEDS; seed++) {
-        assert_ok(ww_cap_new_promise(n.right.vat, &meanwhile.promise));
+        assert_ok(ww_cap_new_promise(n.right.vat, &meanwhile.promise, &meanwhile.resolver));
         n.object->kept = meanwhile.promise;
         r = call_send(n.cap, M_GIVE, 0, NULL, NULL);
         calls_all_the_way(r, mine, seed);
@@ -446,8 +447,10 @@ static void cycle_through_the_middle(void **state)
     WW_UNUSED(state);
     for (int order = 0; order < 2; order++) {
         struct ww_cap *ours, *theirs;
-        assert_ok(ww_cap_new_promise(n.left.vat, &ours));
-        assert_ok(ww_cap_new_promise(n.right.vat, &theirs));
+        struct ww_cap_resolver *ours_resolver;
+        assert_ok(ww_cap_new_promise(n.left.vat, &ours, &ours_resolver));
+        struct ww_cap_resolver *theirs_resolver;
+        assert_ok(ww_cap_new_promise(n.right.vat, &theirs, &theirs_resolver));
         ask(n.cap, M_KEEP, 0, ours, 0); /* right's object keeps left's promise */
         struct ww_cap *from_left = n.object->kept;
         n.object->kept = ww_cap_ref(theirs);
@@ -457,10 +460,10 @@ static void cycle_through_the_middle(void **state)
             ww_cap_ref(ww_pr_cap(ww_sr_ptr(ww_pr_struct(ww_rpc_request_results(r)), 0)));
         ww_rpc_request_free(r);
         if (order == 0)
-            assert_ok(ww_cap_resolve(ours, from_right));
-        assert_ok(ww_cap_resolve(theirs, from_left));
+            ww_cap_resolver_resolve(ours_resolver, from_right);
+        ww_cap_resolver_resolve(theirs_resolver, from_left);
         if (order == 1)
-            assert_ok(ww_cap_resolve(ours, from_right));
+            ww_cap_resolver_resolve(ours_resolver, from_right);
         settle(); /* comes to an end */
         struct outcome o;
         outcome_init(&o, NULL);
@@ -524,7 +527,8 @@ static void promise_of_the_far_end(void **state)
 {
     WW_UNUSED(state);
     struct ww_cap *promise;
-    assert_ok(ww_cap_new_promise(n.right.vat, &promise));
+    struct ww_cap_resolver *resolver;
+    assert_ok(ww_cap_new_promise(n.right.vat, &promise, &resolver));
     n.object->kept = ww_cap_ref(promise);
     struct ww_rpc_request *r = call_send(n.cap, M_GIVE, 0, NULL, NULL), *c;
     struct ww_cap *given = pipeline(r, 0);
@@ -535,7 +539,7 @@ static void promise_of_the_far_end(void **state)
     assert_int_equal(o.count, 0);
     assert_int_equal(ww_cap_state(given), WW_CAP_PROMISE);
     struct ww_cap *made = object_new(n.right.vat, &n.live, NULL);
-    assert_ok(ww_cap_resolve(promise, made));
+    ww_cap_resolver_resolve(resolver, made);
     settle();
     assert_int_equal(o.value, 8);
     assert_int_equal(ww_cap_state(given), WW_CAP_SETTLED);

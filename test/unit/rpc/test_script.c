@@ -577,14 +577,15 @@ static void looped_through_us(void **state)
     WW_UNUSED(state);
     have_object();
     struct ww_cap *target = give(HOSTED(7)), *mine, *p;
-    assert_ok(ww_cap_new_promise(r.s.vat, &mine));
+    struct ww_cap_resolver *resolver;
+    assert_ok(ww_cap_new_promise(r.s.vat, &mine, &resolver));
     struct ww_rpc_request *q = call_send(target, M_KEEP, 0, mine, NULL);
     uint32_t qid, embargo, cid;
     expect_call(&r, IMPORTED(7), M_KEEP, 0, &qid);
     p = give(PROMISE(4));
     struct ww_rpc_request *c1 = call_send(p, M_ECHO, 1, NULL, NULL), *c2;
     expect_call(&r, IMPORTED(4), M_ECHO, 1, &cid);
-    assert_ok(ww_cap_resolve(mine, target));
+    ww_cap_resolver_resolve(resolver, target);
     struct desc d = expect_resolve(&r, 1);
     assert_int_equal(d.kind, WW_RPC_DESC_RECEIVER_HOSTED);
     assert_int_equal(d.id, 7);
@@ -614,11 +615,11 @@ static void looped_through_us(void **state)
 /* ---- the other side of an embargo */
 
 /* Gives the peer a promise of ours as export 1. */
-static struct ww_cap *export_promise(struct ww_cap *target)
+static struct ww_cap *export_promise(struct ww_cap *target, struct ww_cap_resolver **ret_resolver)
 {
     struct ww_cap *mine;
     uint32_t qid;
-    assert_ok(ww_cap_new_promise(r.s.vat, &mine));
+    assert_ok(ww_cap_new_promise(r.s.vat, &mine, ret_resolver));
     struct ww_rpc_request *q = call_send(target, M_KEEP, 0, mine, NULL);
     expect_call(&r, IMPORTED(7), M_KEEP, 0, &qid);
     raw_return(&r, qid, 0, NO_DESC);
@@ -631,10 +632,11 @@ static void disembargo_echo_behind_calls(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *target = give(HOSTED(7)), *mine = export_promise(target);
+    struct ww_cap_resolver *resolver;
+    struct ww_cap *target = give(HOSTED(7)), *mine = export_promise(target, &resolver);
     raw_call(&r, 60, IMPORTED(1), M_ECHO, 1, NO_DESC); /* waits in the promise */
     raw_silent(&r);
-    assert_ok(ww_cap_resolve(mine, target));
+    ww_cap_resolver_resolve(resolver, target);
     uint32_t fid, echo;
     assert_int_equal(expect_resolve(&r, 1).kind, WW_RPC_DESC_RECEIVER_HOSTED);
     expect_call(&r, IMPORTED(7), M_ECHO, 1, &fid);
@@ -662,11 +664,12 @@ static void disembargo_waits_for_promise(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *target = give(HOSTED(7)), *mine = export_promise(target);
+    struct ww_cap_resolver *resolver;
+    struct ww_cap *target = give(HOSTED(7)), *mine = export_promise(target, &resolver);
     raw_call(&r, 60, IMPORTED(1), M_ECHO, 1, NO_DESC);
     raw_disembargo(&r, IMPORTED(1), 0, 5);
     raw_silent(&r);
-    assert_ok(ww_cap_resolve(mine, target));
+    ww_cap_resolver_resolve(resolver, target);
     uint32_t fid, echo;
     expect_resolve(&r, 1);
     expect_call(&r, IMPORTED(7), M_ECHO, 1, &fid);
@@ -680,11 +683,13 @@ static void disembargo_pending_at_the_end(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *target = give(HOSTED(7)), *mine = export_promise(target);
+    struct ww_cap_resolver *resolver;
+    struct ww_cap *target = give(HOSTED(7)), *mine = export_promise(target, &resolver);
     raw_disembargo(&r, IMPORTED(1), 0, 5);
     ww_rpc_conn_lost(r.s.conn, WW_ERESET);
     ww_cap_unref(target);
     ww_cap_unref(mine);
+    ww_cap_resolver_free(resolver);
     raw_silent(&r);
 }
 
@@ -694,9 +699,10 @@ static void described_node_is_pinned(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *target = give(HOSTED(7)), *mine = export_promise(target);
+    struct ww_cap_resolver *resolver;
+    struct ww_cap *target = give(HOSTED(7)), *mine = export_promise(target, &resolver);
     struct ww_cap *theirs = give(PROMISE(8));
-    assert_ok(ww_cap_resolve(mine, theirs));
+    ww_cap_resolver_resolve(resolver, theirs);
     struct desc d = expect_resolve(&r, 1);
     assert_int_equal(d.kind, WW_RPC_DESC_RECEIVER_HOSTED);
     assert_int_equal(d.id, 8);

@@ -70,11 +70,12 @@ static int record(void **state)
     q[n++] = call_send(promise, M_ECHO, 3, NULL, NULL);
     settle(&p);
     ww_cap_unref(promise);
-    assert_ok(ww_cap_new_promise(p.a.vat, &promise));
+    struct ww_cap_resolver *resolver;
+    assert_ok(ww_cap_new_promise(p.a.vat, &promise, &resolver));
     q[n++] = call_send(made, M_KEEP, 0, promise, NULL);
     q[n++] = call_send(made, M_CALL, 4, NULL, NULL);
     settle(&p);
-    assert_ok(ww_cap_resolve(promise, boot));
+    ww_cap_resolver_resolve(resolver, boot);
     settle(&p);
     q[n++] = call_send(boot, M_STREAM, 1, NULL, NULL);
     ww_rpc_request_free(call_send(boot, M_ECHO, 9, NULL, NULL));

@@ -226,10 +226,11 @@ static void promise_resolves(void **state)
     ww_rpc_conn_set_stream_window(p.a.conn, 20000);
     struct sender s;
     sender_init(&s, 0);
-    assert_ok(ww_cap_new_promise(p.a.vat, &promise));
+    struct ww_cap_resolver *resolver;
+    assert_ok(ww_cap_new_promise(p.a.vat, &promise, &resolver));
     assert_int_equal(push(&s.stream, promise, 1, 1000), WW_RPC_STREAM_OK);
     assert_int_equal(s.stream.window_bytes, WW_RPC_WINDOW_DEFAULT);
-    assert_ok(ww_cap_resolve(promise, cap));
+    ww_cap_resolver_resolve(resolver, cap);
     assert_int_equal(push(&s.stream, promise, 2, 1000), WW_RPC_STREAM_OK);
     assert_int_equal(s.stream.window_bytes, 20000);
     near_cap = object_new(p.a.vat, NULL, &near);

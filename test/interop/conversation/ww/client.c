@@ -23,6 +23,7 @@ struct question {
 struct named {
     char name[STEP_CHARS];
     struct ww_cap *cap;
+    struct ww_cap_resolver *resolver; /* of a promise of ours that is open */
     struct question *question;
 };
 
@@ -84,6 +85,7 @@ static void name_add(struct conversation *c, const char *name, struct ww_cap *ca
 {
     must(c->count < NAMES_MAX ? 0 : WW_ELIMIT);
     struct named *n = &c->named[c->count++];
+    *n = (struct named){0};
     snprintf(n->name, sizeof n->name, "%s", name);
     n->cap = cap;
     n->question = q;
@@ -112,6 +114,7 @@ static void name_forget(struct conversation *c, struct named *n)
     c->count--;
     question_free(old.question);
     ww_cap_unref(old.cap);
+    ww_cap_resolver_free(old.resolver);
 }
 
 static struct ww_cap *cap_find(struct conversation *c, const char *name)
@@ -350,35 +353,49 @@ static bool step_new(struct conversation *c, const struct step *s)
 static bool step_promise(struct conversation *c, const struct step *s)
 {
     struct ww_cap *cap;
-    must(ww_cap_new_promise(ww_rpc_fd_vat(c->loop), &cap));
+    struct ww_cap_resolver *resolver;
+    must(ww_cap_new_promise(ww_rpc_fd_vat(c->loop), &cap, &resolver));
     name_add(c, s->word[1], cap, NULL);
+    c->named[c->count - 1].resolver = resolver;
     return true;
+}
+
+static struct ww_cap_resolver *resolver_take(struct conversation *c, const char *name)
+{
+    struct named *n = name_find(c, name);
+    struct ww_cap_resolver *resolver = n ? n->resolver : NULL;
+    if (n)
+        n->resolver = NULL;
+    if (n && !resolver)
+        wrong(c, "%s is no open promise", name);
+    return resolver;
 }
 
 static bool step_resolve(struct conversation *c, const struct step *s)
 {
-    struct ww_cap *promise = cap_find(c, s->word[1]), *to = cap_find(c, s->word[2]);
-    if (!promise || !to)
+    struct ww_cap *to = cap_find(c, s->word[2]);
+    struct ww_cap_resolver *resolver = to ? resolver_take(c, s->word[1]) : NULL;
+    if (!resolver)
         return false;
-    ww_err err = ww_cap_resolve(promise, to);
-    return err >= 0 || wrong(c, "%s", ww_err_text(err));
+    ww_cap_resolver_resolve(resolver, to);
+    return true;
 }
 
 static bool step_reject(struct conversation *c, const struct step *s)
 {
-    ww_err err = ww_cap_reject(cap_find(c, s->word[1]), WW_EFAILED, "asked to reject");
-    return err >= 0 || wrong(c, "%s", ww_err_text(err));
+    struct ww_cap_resolver *resolver = resolver_take(c, s->word[1]);
+    if (!resolver)
+        return false;
+    ww_cap_resolver_reject(resolver, WW_EFAILED, "asked to reject");
+    return true;
 }
 
-/* A promise of ours has no resolver apart from itself: to give it up is to reject it. */
 static bool step_abandon(struct conversation *c, const struct step *s)
 {
     struct named *n = name_find(c, s->word[1]);
-    if (!n)
-        return false;
-    ww_err err = ww_cap_reject(n->cap, WW_EFAILED, "promise was dropped");
-    name_forget(c, n);
-    return err >= 0 || wrong(c, "%s", ww_err_text(err));
+    if (n)
+        name_forget(c, n);
+    return n != NULL;
 }
 
 static bool step_drop(struct conversation *c, const struct step *s)

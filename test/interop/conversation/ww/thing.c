@@ -14,7 +14,8 @@ struct thing {
     struct conversation_Thing_server server;
     struct ww_rpc_vat *vat;
     struct ww_cap *self; /* not a reference of ours: it lives while we do */
-    struct ww_cap *kept, *promise;
+    struct ww_cap *kept;
+    struct ww_cap_resolver *resolver; /* of the last promise asked for */
     struct ww_list waiters;
     int fd;
     uint64_t next, canceled, waiting;
@@ -346,23 +347,26 @@ static void on_canceled(struct conversation_Thing_server *server, struct ww_rpc_
 static void on_promise(struct conversation_Thing_server *server, struct ww_rpc_call *call)
 {
     struct thing *t = thing_of(server);
-    ww_cap_unref(t->promise);
-    must(ww_cap_new_promise(t->vat, &t->promise));
-    answer_cap(call, t->promise);
+    struct ww_cap *promise;
+    ww_cap_resolver_free(t->resolver);
+    must(ww_cap_new_promise(t->vat, &promise, &t->resolver));
+    answer_cap(call, promise);
+    ww_cap_unref(promise);
 }
 
 static void on_settle(struct conversation_Thing_server *server, struct ww_rpc_call *call)
 {
     struct thing *t = thing_of(server);
     struct conversation_Note_r p = params(call);
-    ww_err err = conversation_Note_value(p) == 1 ? ww_cap_reject(t->promise, WW_EFAILED, "asked to reject")
-                                                 : ww_cap_resolve(t->promise, conversation_Note_cap(p));
-    if (err < 0) {
-        ww_rpc_call_fail(call, WW_EFAILED, "no promise: %s", ww_err_text(err));
+    if (!t->resolver) {
+        ww_rpc_call_fail(call, WW_EFAILED, "no open promise");
         return;
     }
-    ww_cap_unref(t->promise);
-    t->promise = NULL;
+    if (conversation_Note_value(p) == 1)
+        ww_cap_resolver_reject(t->resolver, WW_EFAILED, "asked to reject");
+    else
+        ww_cap_resolver_resolve(t->resolver, conversation_Note_cap(p));
+    t->resolver = NULL;
     ww_rpc_call_return(call);
 }
 
@@ -396,7 +400,7 @@ static void on_drop(struct conversation_Thing_server *server)
     struct thing *t = thing_of(server);
     things_live--;
     ww_cap_unref(t->kept);
-    ww_cap_unref(t->promise);
+    ww_cap_resolver_free(t->resolver);
     free(t);
 }
 

@@ -294,6 +294,9 @@ WW_API WW_MUST_USE ww_err ww_frame_in_feed(
 /* The memory of the frame that was just returned, when it was put together here and not in the chunk: the
  * frame is then the caller's, who frees it with ww_msg_open_take or the allocator. NULL otherwise. */
 WW_API uint8_t *ww_frame_in_take(struct ww_frame_in *in, size_t *ret_bytes);
+/* Memory to put the next frame together in, where that is needed. At a frame boundary; it is kept no longer
+ * than for that frame. */
+WW_API void ww_frame_in_mem_take(struct ww_frame_in *in, uint8_t *mem, size_t bytes);
 /* Where to read the rest of a large frame to, directly: at most *ret_len bytes, which ww_frame_in_fill then
  * counts; the next ww_frame_in_feed goes on from there. False: feed chunks. */
 WW_API bool ww_frame_in_room(struct ww_frame_in *in, uint8_t **ret_at, size_t *ret_len);

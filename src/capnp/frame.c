@@ -3,7 +3,8 @@
 #include "capnp/ptr.h"
 
 #define GROW_MIN 1024
-#define KEEP_MAX (64 << 10) /* bytes kept from one frame to the next */
+#define KEEP_MAX (256 << 10)  /* bytes kept from one frame to the next */
+#define DIRECT_MIN (64 << 10) /* a frame whose rest may be read to its place */
 
 static uint64_t table_bytes(uint64_t seg_count)
 {
@@ -17,17 +18,17 @@ ww_err ww_frame_check(struct ww_bytes in, const struct ww_msg_limits *lim, uint6
         *ret_bytes = 8;
         return WW_EAGAIN;
     }
-    uint64_t count = (uint64_t)ww_load32_(in.ptr) + 1;
+    uint64_t count = (uint64_t)ww_load32_(in.ptr) + 1, words = ww_load32_(in.ptr + 4);
     if (count > lim->segments)
         return WW_ELIMIT;
-    uint64_t table = table_bytes(count), words = 0;
-    if (ww_load32_(in.ptr + 4) == 0)
+    if (words == 0)
         return WW_EMALFORMED; /* no room for a root pointer: no implementation takes such a message */
+    uint64_t table = table_bytes(count);
     if (in.len < table) {
         *ret_bytes = table;
         return WW_EAGAIN;
     }
-    for (uint64_t i = 0; i < count; i++)
+    for (uint64_t i = 1; i < count; i++)
         words += ww_load32_(in.ptr + 4 + (size_t)i * 4);
     if (words > lim->words || words > SIZE_MAX / 16)
         return WW_ELIMIT;
@@ -198,6 +199,8 @@ ww_err ww_frame_in_feed(struct ww_frame_in *in, struct ww_bytes *chunk, struct w
         return in->err;
     if (in->need == 0) {
         uint64_t bytes;
+        if (chunk->len == 0)
+            return WW_EAGAIN;
         in->len = 0;
         in->need = 8;
         if (in->capacity > KEEP_MAX) {
@@ -229,9 +232,18 @@ uint8_t *ww_frame_in_take(struct ww_frame_in *in, size_t *ret_bytes)
     return mem;
 }
 
+void ww_frame_in_mem_take(struct ww_frame_in *in, uint8_t *mem, size_t bytes)
+{
+    WW_ASSERT(in->need == 0);
+    ww_free(in->mem);
+    in->mem = mem;
+    in->capacity = bytes;
+    in->len = 0;
+}
+
 bool ww_frame_in_room(struct ww_frame_in *in, uint8_t **ret_at, size_t *ret_len)
 {
-    if (in->err < 0 || in->packed || in->need < KEEP_MAX || in->len >= in->need || grow(in) < 0)
+    if (in->err < 0 || in->packed || in->need < DIRECT_MIN || in->len >= in->need || grow(in) < 0)
         return false;
     size_t room = in->capacity - in->len, rest = (size_t)in->need - in->len;
     *ret_at = in->mem + in->len;

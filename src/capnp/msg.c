@@ -65,13 +65,18 @@ static uint64_t built_words(const struct ww_msg *m)
     return words;
 }
 
-void ww_msg_reset(struct ww_msg *m)
+/* A first segment that was too small: the next time it will not be. */
+static uint32_t learned_hint(const struct ww_msg *m)
 {
     uint64_t built = m->seg_count > 1 && !m->reading ? built_words(m) : 0;
+    return built <= HINT_MAX && m->hint < built ? (uint32_t)built : m->hint;
+}
+
+void ww_msg_reset(struct ww_msg *m)
+{
+    m->hint = learned_hint(m);
     drop_caps(m);
     drop_segs(m);
-    if (built <= HINT_MAX && m->hint < built)
-        m->hint = (uint32_t)built;
     m->err = 0;
     m->reading = false;
     m->budget = 0;
@@ -261,7 +266,7 @@ void ww_msg_move(struct ww_msg *to, struct ww_msg *from)
     *to = *from;
     for (uint32_t i = 0; i < to->seg_count; i++)
         seg_slot(to, i)->msg = to;
-    uint32_t hint = from->hint;
+    uint32_t hint = learned_hint(from);
     ww_msg_init(from, to->cap_ops);
     from->hint = hint;
 }

@@ -25,16 +25,6 @@ struct ww_rpc_call *ww_rpc_call_alloc(struct ww_rpc_vat *vat)
     return call;
 }
 
-static void msg_recycle(struct ww_msg *m)
-{
-    if (m->mem_bytes > WW_RPC_KEEP_BYTES) {
-        ww_msg_fini(m);
-        ww_msg_init(m, &ww_rpc_cap_ops);
-    } else {
-        ww_msg_reset(m);
-    }
-}
-
 void ww_rpc_call_unref(struct ww_rpc_call *call)
 {
     if (!call)
@@ -54,8 +44,8 @@ void ww_rpc_call_destroy(struct ww_rpc_call *call)
     WW_ASSERT(call->refs == 0 && !call->q.conn && !call->a.conn);
     struct ww_rpc_vat *vat = call->vat;
     ww_rpc_pipes_free(call);
-    msg_recycle(&call->params);
-    msg_recycle(&call->results);
+    ww_rpc_msg_recycle(call->vat, &call->params);
+    ww_rpc_msg_recycle(call->vat, &call->results);
     ww_rpc_exc_unref(call->exc);
     ww_rpc_call_unref(call->outcome);
     ww_rpc_call_unref(call->parent);
@@ -92,7 +82,8 @@ ww_err ww_rpc_params_begin(struct ww_rpc_call *call, uint32_t words)
     enum { HEADER_WORDS = 13, TAIL_WORDS = 6 };
     struct ww_msg *m = &call->params;
     if (words < UINT32_MAX - HEADER_WORDS - TAIL_WORDS)
-        ww_msg_hint(m, words ? words + HEADER_WORDS + TAIL_WORDS : 64);
+        ww_msg_hint(m, words ? words + HEADER_WORDS + TAIL_WORDS : ww_rpc_msg_words(m));
+    ww_rpc_msg_reserve(call->vat, m, (uint64_t)m->hint * 8 + 8);
     call->call_b = ww_rpc_call_header(m, call->iface, call->method, &call->params_b);
     call->params_built = true;
     return ww_msg_err(m);
@@ -105,7 +96,8 @@ void ww_rpc_results_begin(struct ww_rpc_call *call, uint32_t words)
         return;
     struct ww_msg *m = &call->results;
     if (words < UINT32_MAX - HEADER_WORDS - TAIL_WORDS)
-        ww_msg_hint(m, words ? words + HEADER_WORDS + TAIL_WORDS : 64);
+        ww_msg_hint(m, words ? words + HEADER_WORDS + TAIL_WORDS : ww_rpc_msg_words(m));
+    ww_rpc_msg_reserve(call->vat, m, (uint64_t)m->hint * 8 + 8);
     struct ww_sb msg = ww_pb_init_struct(ww_msg_root_builder(m), 1, 1);
     ww_sb_set_u16(msg, 0, WW_RPC_RETURN);
     call->return_b = ww_pb_init_struct(ww_sb_ptr(msg, 0), 2, 1);
@@ -150,7 +142,7 @@ void ww_rpc_call_drop_params(struct ww_rpc_call *call)
     call->params_built = false;
     call->params_r = (struct ww_pr){0};
     call->params_b = (struct ww_pb){0};
-    msg_recycle(&call->params);
+    ww_rpc_msg_recycle(call->vat, &call->params);
     ww_rpc_answer_uncharge(call);
 }
 
@@ -158,7 +150,7 @@ void ww_rpc_call_drop_params(struct ww_rpc_call *call)
 void ww_rpc_results_drop(struct ww_rpc_call *call)
 {
     if (call->results_built)
-        msg_recycle(&call->results);
+        ww_rpc_msg_recycle(call->vat, &call->results);
     call->results_built = call->has_results = false;
 }
 

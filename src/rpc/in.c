@@ -83,8 +83,10 @@ static void scratch_drop(struct ww_rpc_conn *conn)
  * that they came in. */
 ww_err ww_rpc_msg_keep(struct ww_rpc_conn *conn, struct ww_msg *m, struct ww_bytes frame)
 {
-    if (frame.ptr != conn->in.mem || frame.len < WW_RPC_BIG_BYTES)
+    if (frame.ptr != conn->in.mem || frame.len < WW_RPC_BIG_BYTES) {
+        ww_rpc_msg_reserve(conn->vat, m, frame.len);
         return ww_msg_open_copy(m, frame, &conn->msg_limits);
+    }
     size_t bytes;
     uint8_t *mem = ww_frame_in_take(&conn->in, &bytes);
     ww_budget_release(conn->budget, WW_RES_BYTES, conn->in_charged);
@@ -98,10 +100,11 @@ ww_err ww_rpc_conn_feed(struct ww_rpc_conn *conn, struct ww_bytes data)
     ww_err err = 0;
     while (conn->open) {
         struct ww_bytes frame;
+        ww_rpc_in_reserve(conn, data);
         err = ww_frame_in_feed(&conn->in, &data, &frame);
         if (err == WW_EAGAIN) {
             if (ww_frame_in_idle(&conn->in))
-                ww_frame_in_trim(&conn->in); /* the next chunk may be long in coming */
+                ww_rpc_in_trim(conn); /* the next chunk may be long in coming */
             err = in_charge(conn);
             if (err == 0)
                 break;

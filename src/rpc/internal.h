@@ -40,10 +40,12 @@ enum {
     WW_RPC_ROOT_HOPS = 1024, /* calls that wait for one another, looked through for a ring */
     WW_RPC_POOL_CALLS = 256, /* records kept for reuse, with their messages' first segments */
     WW_RPC_POOL_CAPS = 1024,
-    WW_RPC_POOL_CHUNKS = 4,
-    WW_RPC_KEEP_BYTES = 16 * 1024,  /* a pooled message's memory above this is given back */
+    WW_RPC_POOL_CHUNKS = 16,
+    WW_RPC_KEEP_BYTES = 4 * 1024,   /* a pooled message's memory above this goes to the spares */
+    WW_RPC_SPARE_MAX = 256 * 1024,  /* a spare */
+    WW_RPC_SPARE_BYTES = 2 << 20,   /* all spares of a vat */
     WW_RPC_CHUNK_BYTES = 32 * 1024, /* of outgoing bytes */
-    WW_RPC_BIG_BYTES = 32 * 1024,   /* a message from here on is passed on, not copied */
+    WW_RPC_BIG_BYTES = 8 * 1024,    /* a message from here on is passed on, not copied */
     WW_RPC_READ_BYTES = 64 * 1024,
     WW_RPC_REASON_MAX = 1024, /* of a peer's exception text; the rest is cut off */
 };
@@ -111,6 +113,8 @@ struct ww_rpc_vat {
     struct ww_list free_calls, free_caps;
     uint32_t free_call_count, free_cap_count, free_chunk_count;
     struct ww_rpc_chunk *free_chunks;
+    struct ww_rpc_spare *spares; /* memory of large messages, for the next ones */
+    size_t spare_bytes;
     uint32_t stream_count;                                  /* ever */
     uint64_t conn_count;                                    /* ever */
     struct ww_rpc_exc *exc_memory, *exc_null, *exc_dropped; /* made with the vat: failing needs no memory */
@@ -547,6 +551,17 @@ WW_MUST_USE ww_err ww_rpc_recv_finish(struct ww_rpc_conn *conn, struct ww_sr msg
 WW_MUST_USE ww_err ww_rpc_recv_resolve(struct ww_rpc_conn *conn, struct ww_sr msg);
 WW_MUST_USE ww_err ww_rpc_recv_disembargo(struct ww_rpc_conn *conn, struct ww_sr msg);
 WW_MUST_USE ww_err ww_rpc_recv_unimplemented(struct ww_rpc_conn *conn, struct ww_sr msg);
+
+/* spare.c */
+void ww_rpc_spares_free(struct ww_rpc_vat *vat);
+/* Resets it for its next use; large memory becomes a spare. */
+void ww_rpc_msg_recycle(struct ww_rpc_vat *vat, struct ww_msg *m);
+/* Gives it a spare for a message of this size, when it has too little and there is one. */
+void ww_rpc_msg_reserve(struct ww_rpc_vat *vat, struct ww_msg *m, uint64_t bytes);
+uint32_t ww_rpc_msg_words(const struct ww_msg *m);
+/* A message begins in `data` that does not end there: a spare for it. */
+void ww_rpc_in_reserve(struct ww_rpc_conn *conn, struct ww_bytes data);
+void ww_rpc_in_trim(struct ww_rpc_conn *conn);
 
 /* conn.c */
 void ww_rpc_conn_fail(struct ww_rpc_conn *conn, ww_err err, const char *reason, bool tell_peer);

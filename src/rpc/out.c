@@ -15,6 +15,8 @@ void ww_rpc_chunk_free(struct ww_rpc_chunk *chunk)
 static void chunk_done(struct ww_rpc_conn *conn, struct ww_rpc_chunk *chunk)
 {
     struct ww_rpc_vat *vat = conn->vat;
+    if (chunk->msg)
+        ww_rpc_msg_recycle(vat, chunk->msg);
     if (chunk->capacity != WW_RPC_CHUNK_BYTES || vat->free_chunk_count >= WW_RPC_POOL_CHUNKS) {
         ww_rpc_chunk_free(chunk);
         return;
@@ -148,7 +150,8 @@ static void owner_set(struct ww_rpc_chunk *last, struct ww_msg *msg, struct ww_r
     last->msg = (struct ww_msg *)(void *)last->data;
     ww_msg_init(last->msg, msg->cap_ops);
     ww_msg_move(last->msg, msg);
-    (void)ww_msg_cap_slots(last->msg, 0); /* what they are to the peer is in the tables */
+    if (last->msg->cap_count)
+        (void)ww_msg_cap_slots(last->msg, 0); /* what they are to the peer is in the tables */
 }
 
 static ww_err out_views(

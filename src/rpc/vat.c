@@ -131,6 +131,7 @@ void ww_rpc_vat_unref(struct ww_rpc_vat *vat)
     if (--vat->refs > 0)
         return;
     pools_free(vat);
+    ww_rpc_spares_free(vat);
     ww_free(vat->read_buffer);
     ww_rpc_exc_unref(vat->exc_null);
     ww_rpc_exc_unref(vat->exc_dropped);
@@ -170,17 +171,23 @@ static void doomed_empty(struct ww_rpc_vat *vat)
     }
 }
 
+static bool has_doomed(const struct ww_rpc_vat *vat)
+{
+    return !ww_list_empty(&vat->doomed_calls) || !ww_list_empty(&vat->doomed) ||
+        !ww_list_empty(&vat->kicked) || !ww_list_empty(&vat->orphans);
+}
+
 void ww_rpc_leave(struct ww_rpc_vat *vat)
 {
     WW_ASSERT(vat->depth > 0);
-    if (vat->depth == 1) {
-        vat->refs++; /* what is torn down may hold the last reference */
-        doomed_empty(vat);
+    if (vat->depth > 1 || !has_doomed(vat)) {
         vat->depth--;
-        ww_rpc_vat_unref(vat);
         return;
     }
+    vat->refs++; /* what is torn down may hold the last reference */
+    doomed_empty(vat);
     vat->depth--;
+    ww_rpc_vat_unref(vat);
 }
 
 static void dirty_announce(struct ww_rpc_vat *vat)

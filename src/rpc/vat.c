@@ -174,7 +174,7 @@ static void doomed_empty(struct ww_rpc_vat *vat)
 static bool has_doomed(const struct ww_rpc_vat *vat)
 {
     return !ww_list_empty(&vat->doomed_calls) || !ww_list_empty(&vat->doomed) ||
-        !ww_list_empty(&vat->kicked) || !ww_list_empty(&vat->orphans);
+        !ww_list_empty(&vat->kicked) || (vat->freed && !ww_list_empty(&vat->ready));
 }
 
 void ww_rpc_leave(struct ww_rpc_vat *vat)

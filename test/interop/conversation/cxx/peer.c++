@@ -104,7 +104,7 @@ public:
         : io(io), fd(fd),
           stream(io.lowLevelProvider->wrapSocketFd(fd, kj::LowLevelAsyncIoProvider::TAKE_OWNERSHIP)), client(*stream)
     {
-        caps.emplace("boot", client.bootstrap().castAs<Thing>());
+        caps.emplace("boot", kj::heap(client.bootstrap().castAs<Thing>()));
     }
 
     void step(const Step &s)
@@ -152,7 +152,7 @@ public:
             WANT(got.hasCap(), "no capability in the results");
             set(a.at(0), got.getCap());
         } else if (s.verb == "chain") {
-            Thing::Client at = caps.at(a.at(1));
+            Thing::Client at = *caps.at(a.at(1));
             for (uint64_t i = std::stoull(a.at(2)); i > 0; i--)
                 at = at.makeRequest().send().getCap();
             set(a.at(0), kj::mv(at));
@@ -165,7 +165,7 @@ public:
             fulfillers[a.at(0)] = kj::mv(paf.fulfiller);
             set(a.at(0), kj::mv(paf.promise));
         } else if (s.verb == "resolve") {
-            fulfillers.at(a.at(0))->fulfill(Thing::Client(caps.at(a.at(1))));
+            fulfillers.at(a.at(0))->fulfill(Thing::Client(*caps.at(a.at(1))));
         } else if (s.verb == "reject") {
             fulfillers.at(a.at(0))->reject(
                 kj::Exception(kj::Exception::Type::FAILED, __FILE__, __LINE__, kj::str("asked to reject")));
@@ -177,7 +177,7 @@ public:
         } else if (s.verb == "same") {
             WANT(behind(a.at(0)) == behind(a.at(1)), "different objects");
         } else if (s.verb == "differ") {
-            auto now = locals.getLocalServer(caps.at(a.at(0)));
+            auto now = locals.getLocalServer(*caps.at(a.at(0)));
             WANT(!now.poll(io.waitScope), "resolved already");
         } else if (s.verb == "locals") {
             int want = std::stoi(a.at(0));
@@ -223,7 +223,7 @@ private:
     capnp::CapabilityServerSet<Thing> locals;
     kj::Own<kj::AsyncIoStream> stream;
     capnp::TwoPartyClient client;
-    std::map<std::string, Thing::Client> caps;
+    std::map<std::string, kj::Own<Thing::Client>> caps;
     std::map<std::string, kj::Own<Question>> questions;
     std::map<std::string, std::vector<kj::Own<Question>>> lists;
     std::map<std::string, kj::Own<kj::PromiseFulfiller<Thing::Client>>> fulfillers;
@@ -232,7 +232,7 @@ private:
     void set(const std::string &name, Thing::Client cap)
     {
         caps.erase(name);
-        caps.emplace(name, kj::mv(cap));
+        caps.emplace(name, kj::heap(kj::mv(cap)));
     }
 
     template <typename T> T within(kj::Promise<T> &&promise)
@@ -247,7 +247,7 @@ private:
     kj::Own<Question> send(const std::string &target, const Step &s, const std::string &method, uint64_t value)
     {
         auto &m = methods().at(method);
-        auto req = caps.at(target).typelessRequest(m.iface, m.id, nullptr);
+        auto req = caps.at(target)->typelessRequest(m.iface, m.id, nullptr);
         auto note = req.initAs<Note>();
         note.setValue(value);
         note.setVia(s.via);
@@ -257,7 +257,7 @@ private:
                 data[i] = patternAt(i);
         }
         if (!s.cap.empty())
-            note.setCap(caps.at(s.cap));
+            note.setCap(*caps.at(s.cap));
         auto q = kj::heap<Question>();
         q->value = value;
         q->data = s.data;
@@ -319,7 +319,7 @@ private:
 
     Thing::Server *behind(const std::string &name)
     {
-        auto found = within(locals.getLocalServer(caps.at(name)));
+        auto found = within(locals.getLocalServer(*caps.at(name)));
         return &KJ_REQUIRE_NONNULL(found, "not one of our objects");
     }
 
@@ -342,7 +342,7 @@ private:
 
     kj::Promise<void> push(const std::string &target, uint64_t value)
     {
-        auto req = caps.at(target).pushRequest();
+        auto req = caps.at(target)->pushRequest();
         req.setValue(value);
         return req.send();
     }

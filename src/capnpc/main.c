@@ -1,7 +1,6 @@
 /* capnpc-ww — makes readable C11 of Cap'n Proto schemas; started by `capnp compile
  * -o/path/to/capnpc-ww[:outdir]`. Reads a CodeGeneratorRequest from standard input, writes the files of
  * emit.h to the working directory. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -83,7 +82,8 @@ static void write_file(const struct made_file *made)
     if (f && fclose(f) != 0)
         good = false;
     if (!good) {
-        fprintf(stderr, "capnpc-ww: %s: %s\n", made->path, strerror(errno));
+        fputs("capnpc-ww: ", stderr);
+        perror(made->path);
         if (f)
             remove(made->path); /* half a file that is newer than its schema would pass for made */
         exit(1);

@@ -1,17 +1,15 @@
 /* ww/schema.h — Cap'n Proto schemas at run time: what generated code knows, for messages of types that are
  * only known when the program runs.
  *
- * The model
- *   A schema set holds nodes (files, structs, enums, interfaces, constants, annotations) that were loaded
- * from a compiler's request, from single Node structs or from what generated code embeds. Loading checks
- * everything that later accesses rely on, so schemas may come from anywhere. A node that is named but was
- * not loaded is a placeholder: it can be passed around, and using it fails with WW_ENOTFOUND.
- *   A `struct ww_type` is a type as a value: what a field, a list element or a parameter may be.
+ * The model. A schema set holds nodes (files, structs, enums, interfaces, constants, annotations) that were
+ * loaded from a compiler's request, from single Node structs or from what generated code embeds. Loading
+ * checks everything that later accesses rely on, so schemas may come from anywhere. A node that is named but
+ * was not loaded is a placeholder: it can be passed around, and using it fails with WW_ENOTFOUND. A `struct
+ * ww_type` is a type as a value: what a field, a list element or a parameter may be.
  *
- * Ownership
- *   Everything that a set hands out belongs to it and stays in place until the set is freed; loading a newer
- * version of a node changes the node in place. All structs here are to be read, not written.
- *   A set is changed by loading and also by asking for the types of generic structs.
+ * Ownership. Everything that a set hands out belongs to it and stays in place until the set is freed; loading
+ * a newer version of a node changes the node in place. All structs here are to be read, not written. A set is
+ * changed by loading and also by asking for the types of generic structs.
  *
  * Source: /capnp/schema.capnp; capnproto.org/language.html.
  */
@@ -311,7 +309,7 @@ struct ww_dyn_value {
     } as;
 };
 
-/* The struct or list that a pointer leads to; null is the empty one. */
+/* The struct that a pointer leads to; null is the empty one. */
 WW_API WW_MUST_USE ww_err ww_dyn_root(struct ww_pr p, struct ww_type type, struct ww_dyn_struct *ret);
 
 /* What a field holds, or its default. For a group, the group. */
@@ -342,6 +340,8 @@ WW_API struct ww_dyn_value ww_dyn_cap(struct ww_cap *v);
 
 /* A new struct where `p` leads. */
 WW_API WW_MUST_USE ww_err ww_dyn_init_root(struct ww_pb p, struct ww_type type, struct ww_dyn_sb *ret);
+/* The struct that is there, to be changed; a new one when there is none. */
+WW_API WW_MUST_USE ww_err ww_dyn_edit_root(struct ww_pb p, struct ww_type type, struct ww_dyn_sb *ret);
 static inline struct ww_dyn_struct ww_dyn_reader(struct ww_dyn_sb s)
 {
     struct ww_dyn_struct r = {s.type, ww_sb_reader(s.b)};

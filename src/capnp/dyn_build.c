@@ -246,6 +246,14 @@ ww_err ww_dyn_init_root(struct ww_pb p, struct ww_type type, struct ww_dyn_sb *r
     return built(p.seg);
 }
 
+ww_err ww_dyn_edit_root(struct ww_pb p, struct ww_type type, struct ww_dyn_sb *ret)
+{
+    WW_TRY(ww_dyn_check(type));
+    ret->type = type;
+    ret->b = ww_pb_struct(p, type.node->data_words, type.node->ptrs);
+    return built(p.seg);
+}
+
 static void store_bits(struct ww_sb s, unsigned base, uint32_t offset, uint64_t bits)
 {
     switch (base) {
@@ -380,8 +388,10 @@ ww_err ww_dyn_edit(struct ww_dyn_sb s, const struct ww_schema_field *f, struct w
     WW_TRY(ww_dyn_check(type));
     if (inactive(s, f))
         return WW_ESTATE;
+    if (!f->is_group)
+        return ww_dyn_edit_root(with_default(s, f), type, ret);
     ret->type = type;
-    ret->b = f->is_group ? s.b : ww_pb_struct(with_default(s, f), type.node->data_words, type.node->ptrs);
+    ret->b = s.b;
     return built(s.b.seg);
 }
 

@@ -141,6 +141,8 @@ static void reads_pointers_and_their_defaults(void **state)
     assert_int_equal(v.as.i, 1);
     struct ww_pb any;
     assert_ok(ww_dyn_pointer(s, rig_field(s.type, "any"), &any));
+    assert_ok(ww_dyn_edit_root(any, rig_type("Point"), &edit)); /* what is there stays */
+    assert_int_equal(get(edit, "x").as.i, 1);
     assert_ok(ww_dyn_init_root(any, rig_type("Shape"), &edit));
     refused(s, "any", ww_dyn_int(5), "expected AnyPointer");
     refused(s, "point", ww_dyn_text(ww_text("no")), "expected kitchen.capnp:Point");

@@ -1,23 +1,26 @@
 /* ww/capnp.h — Cap'n Proto messages: read in place, build in place, frame, pack.
  *
- * The model
- *   A `struct ww_msg` is a message: segments of words, and a table of capabilities beside them. It is either
- * built here (ww_msg_root_builder) or opened over received bytes (ww_msg_open), and both kinds are read the
- * same way. Everything inside a message is a view, passed by value and never freed: ww_pr / ww_pb   a pointer
- * (an AnyPointer field, a list element, the root)   reader / builder ww_sr / ww_sb   a struct ww_lr / ww_lb
- * a list A view is valid until its message is reset, reopened or finished; a reader's bytes are the received
- * bytes, so these must live as long. The code generator wraps these in one type per schema struct, with named
+ * The model. A `struct ww_msg` is a message: segments of words, and a table of capabilities beside them. It
+ * is either built here (ww_msg_root_builder) or opened over received bytes (ww_msg_open), and both kinds are
+ * read the same way. Everything inside a message is a view, passed by value and never freed, one to read and
+ * one to build:
+ *
+ * - ww_pr, ww_pb: a pointer (the root, an AnyPointer field, a list element);
+ * - ww_sr, ww_sb: a struct;
+ * - ww_lr, ww_lb: a list.
+ *
+ * A view is valid until its message is reset, reopened or finished; a reader's bytes are the received bytes,
+ * so these must live as long. The code generator wraps these in one type per schema struct, with named
  * accessors.
  *
- * Errors are sticky
- *   Accessors are total: whatever the bytes are, they return a usable value, and malformed input reads as the
- * default while the message latches the first error. Builders never return NULL: when memory or a limit is
- * out, writes go nowhere and the message latches the error. Do the work, then check ww_msg_err() once.
+ * Errors are sticky. Accessors are total: whatever the bytes are, they return a usable value, and malformed
+ * input reads as the default while the message latches the first error. Builders never return NULL: when
+ * memory or a limit is out, writes go nowhere and the message latches the error. Do the work, then check
+ * ww_msg_err() once.
  *
- * Ownership
- *   A message owns the memory that it allocates and one reference for each entry of its capability table;
- * capabilities handed out by getters are borrowed. A `struct ww_msg` must not be moved or copied: views point
- * into it.
+ * Ownership. A message owns the memory that it allocates and one reference for each entry of its capability
+ * table; capabilities handed out by getters are borrowed. A `struct ww_msg` must not be moved or copied:
+ * views point into it.
  *
  * Text is a `struct ww_bytes` whose ptr[len] is 0. Text and Data of a null pointer are the empty view;
  * ww_pr_is_null tells null from empty. Offsets of scalars are in units of their own size, booleans in bits,
@@ -292,7 +295,7 @@ WW_API void ww_frame_in_fini(struct ww_frame_in *in);
 WW_API WW_MUST_USE ww_err ww_frame_in_feed(
     struct ww_frame_in *in, struct ww_bytes *chunk, struct ww_bytes *ret_frame);
 /* The memory of the frame that was just returned, when it was put together here and not in the chunk: the
- * frame is then the caller's, who frees it with ww_msg_open_take or the allocator. NULL otherwise. */
+ * frame is then the caller's, who gives it to ww_msg_open_take. NULL otherwise. */
 WW_API uint8_t *ww_frame_in_take(struct ww_frame_in *in, size_t *ret_bytes);
 /* Memory to put the next frame together in, where that is needed. At a frame boundary; it is kept no longer
  * than for that frame. */

@@ -25,7 +25,7 @@
 extern "C" {
 #endif
 
-struct ww_budget;       /* what a peer may make us store; see base/budget.h */
+struct ww_budget;       /* what a peer may make us store */
 struct ww_cap;          /* a capability: object, promise or error; reference-counted */
 struct ww_cap_resolver; /* decides what a local promise becomes */
 struct ww_rpc_vat;
@@ -47,7 +47,7 @@ struct ww_rpc_limits {
      * that: abort. */
     uint64_t outbound_bytes;
     uint32_t segments;         /* of a message; 512 */
-    uint32_t depth;            /* pointer nesting; 64 */
+    uint32_t depth;            /* pointer nesting of a message, of which 3 lead to the parameters; 64 */
     uint32_t cap_table;        /* capabilities in one message; 4096 */
     uint32_t transform_ops;    /* path length of a promised answer; 64 */
     uint32_t questions;        /* our calls in progress; 65536 */
@@ -101,8 +101,9 @@ struct ww_rpc_conn_host {
 struct ww_rpc_conn_config {
     struct ww_rpc_conn_host *host; /* NULL: no events */
     struct ww_cap *bootstrap;      /* what the peer's Bootstrap gets; NULL: an exception */
-    struct ww_budget
-        *budget; /* charged with questions, exports and bytes held for this peer; NULL: limits alone */
+    /* Charged with questions, exports and bytes held for this peer; NULL: limits alone. Budgets
+     * are made by libww: NULL for users of libww-capnp. */
+    struct ww_budget *budget;
     bool packed; /* packed encoding, both ways */
     /* The peer completes calls whose results it is to keep (sendResultsTo.yourself): a call forwarded back to
      * it need not carry its results through us. This library and the C++ implementation do; Rust's and Go's

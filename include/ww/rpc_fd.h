@@ -34,8 +34,10 @@ struct ww_rpc_fd_listener;
 
 /* `limits` NULL: defaults. WW_ENOMEM, WW_ELIMIT (no descriptors left). */
 WW_API WW_MUST_USE ww_err ww_rpc_fd_new(const struct ww_rpc_limits *limits, struct ww_rpc_fd **ret_fd);
-/* Writes what the peers take at once, and closes everything. The caller has given back its capabilities and
- * requests, or does so later. NULL is harmless. */
+/* Writes what the peers take at once, and closes everything. What that causes is delivered from within: calls
+ * in progress fail disconnected, handlers learn that their calls were cancelled, objects that nobody holds
+ * are dropped. Requests, capabilities and calls that are still held may be freed or completed before or
+ * after. NULL is harmless. */
 WW_API void ww_rpc_fd_free(struct ww_rpc_fd *fd);
 WW_API struct ww_rpc_vat *ww_rpc_fd_vat(const struct ww_rpc_fd *fd);
 

@@ -69,7 +69,7 @@ def main(build, scratch):
 
         def complete():
             kinds = [kind for kind, *_ in blocks]
-            assert kinds.count("c") == 3 and kinds.count("sh") >= 6 and kinds.count("capnp") == 2, kinds
+            assert kinds.count("c") == 4 and kinds.count("sh") >= 6 and kinds.count("capnp") == 2, kinds
             assert PAGE.read_text().count("```") == 2 * (len(blocks) + sum(bool(b[3]) for b in blocks))
             assert time.monotonic() - seconds < 600
         tap.check("no block was left out", complete)

@@ -274,6 +274,15 @@ struct desc expect_results(struct raw *r, uint32_t aid, uint64_t value)
     return d;
 }
 
+struct ww_cap *raw_give(struct raw *r, struct desc d)
+{
+    raw_call(r, 900, IMPORTED(0), M_KEEP, 1, d);
+    expect_results(r, 900, 1);
+    struct ww_cap *cap = r->object->kept;
+    r->object->kept = NULL;
+    return cap;
+}
+
 void expect_exception(struct raw *r, uint32_t aid, uint16_t type)
 {
     struct ww_sr ret = raw_next(r, WW_RPC_RETURN);

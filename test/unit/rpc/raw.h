@@ -33,6 +33,11 @@ struct desc {
     uint32_t id;
 };
 #define NO_DESC ((struct desc){-1, 0})
+#define HOSTED(id) ((struct desc){WW_RPC_DESC_SENDER_HOSTED, (id)})
+#define PROMISE(id) ((struct desc){WW_RPC_DESC_SENDER_PROMISE, (id)})
+#define YOURS(id) ((struct desc){WW_RPC_DESC_RECEIVER_HOSTED, (id)})
+#define YOUR_ANSWER(id) ((struct desc){WW_RPC_DESC_RECEIVER_ANSWER, (id)})
+#define VINE(id) ((struct desc){WW_RPC_DESC_THIRD_PARTY, (id)})
 #define IMPORTED(id) ((struct target){(id), -1})
 #define PROMISED(qid, path) ((struct target){(qid), (path)})
 struct target {
@@ -43,6 +48,8 @@ struct target {
 void raw_bootstrap(struct raw *r, uint32_t qid);
 void raw_call(
     struct raw *r, uint32_t qid, struct target to, uint16_t method, uint64_t value, struct desc cap);
+/* A capability of the script's in the vat's hands: its application gets it out of the object, export 0. */
+struct ww_cap *raw_give(struct raw *r, struct desc d);
 /* Results of one number and one capability. */
 void raw_return(struct raw *r, uint32_t aid, uint64_t value, struct desc cap);
 void raw_return_tag(struct raw *r, uint32_t aid, uint16_t tag, uint32_t value);

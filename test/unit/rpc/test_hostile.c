@@ -17,9 +17,6 @@ static struct ww_cap *held;          /* import 4, a promise of the peer's */
 static struct ww_rpc_request *asked; /* a call of ours on it that has no answer yet */
 static uint32_t asked_id;
 
-#define HOSTED(id) ((struct desc){WW_RPC_DESC_SENDER_HOSTED, (id)})
-#define PROMISE(id) ((struct desc){WW_RPC_DESC_SENDER_PROMISE, (id)})
-
 /* Export 0 is the vat's object; the vat holds import 4 and has called it; answer 1 has a capability and is
  * not finished; answer 2 is still open. */
 static void up(void)

@@ -328,20 +328,11 @@ static void deep_and_wide_parameters(void **state)
     }
 }
 
-static struct ww_cap *given(struct desc d)
-{
-    raw_call(&r, 900, IMPORTED(0), M_KEEP, 1, d);
-    expect_results(&r, 900, 1);
-    struct ww_cap *cap = r.object->kept;
-    r.object->kept = NULL;
-    return cap;
-}
-
 static void too_many_questions(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *cap = given((struct desc){WW_RPC_DESC_SENDER_HOSTED, 4});
+    struct ww_cap *cap = raw_give(&r, (struct desc){WW_RPC_DESC_SENDER_HOSTED, 4});
     r.s.vat->limits.questions = 2;
     struct ww_rpc_request *q[3];
     struct outcome o[3];
@@ -374,7 +365,7 @@ static void too_many_exports(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *cap = given((struct desc){WW_RPC_DESC_SENDER_HOSTED, 4});
+    struct ww_cap *cap = raw_give(&r, (struct desc){WW_RPC_DESC_SENDER_HOSTED, 4});
     struct ww_cap *mine = object_new(r.s.vat, &r.live, NULL);
     r.s.vat->limits.exports = 1;
     struct outcome o;
@@ -396,7 +387,7 @@ static void too_many_of_our_capabilities(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *cap = given((struct desc){WW_RPC_DESC_SENDER_HOSTED, 4});
+    struct ww_cap *cap = raw_give(&r, (struct desc){WW_RPC_DESC_SENDER_HOSTED, 4});
     r.s.vat->limits.cap_table = 3;
     struct ww_rpc_request *q;
     struct outcome o;
@@ -426,7 +417,7 @@ static void too_many_embargoes(void **state)
     struct ww_rpc_request *q[2];
     uint32_t qid, embargo;
     for (uint32_t i = 0; i < 2; i++) {
-        ends[i] = given((struct desc){WW_RPC_DESC_SENDER_PROMISE, 4 + i});
+        ends[i] = raw_give(&r, (struct desc){WW_RPC_DESC_SENDER_PROMISE, 4 + i});
         q[i] = call_send(ends[i], M_ECHO, 1, NULL, NULL);
         expect_call(&r, IMPORTED(4 + i), M_ECHO, 1, &qid);
     }
@@ -445,7 +436,7 @@ static void too_many_echoes(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *cap = given((struct desc){WW_RPC_DESC_SENDER_HOSTED, 4}), *promise;
+    struct ww_cap *cap = raw_give(&r, (struct desc){WW_RPC_DESC_SENDER_HOSTED, 4}), *promise;
     struct ww_cap_resolver *resolver;
     assert_ok(ww_cap_new_promise(r.s.vat, &promise, &resolver));
     struct ww_rpc_request *q = call_send(cap, M_KEEP, 0, promise, NULL);

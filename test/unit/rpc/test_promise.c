@@ -17,9 +17,6 @@ static int teardown(void **state)
     return 0;
 }
 
-#define HOSTED(id) ((struct desc){WW_RPC_DESC_SENDER_HOSTED, (id)})
-#define YOURS(id) ((struct desc){WW_RPC_DESC_RECEIVER_HOSTED, (id)})
-
 static const char unresolved[] = "promise dropped unresolved";
 
 /* A capability of the peer's. */

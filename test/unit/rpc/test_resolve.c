@@ -17,25 +17,11 @@ static int teardown(void **state)
     return 0;
 }
 
-#define HOSTED(id) ((struct desc){WW_RPC_DESC_SENDER_HOSTED, (id)})
-#define PROMISE(id) ((struct desc){WW_RPC_DESC_SENDER_PROMISE, (id)})
-#define YOURS(id) ((struct desc){WW_RPC_DESC_RECEIVER_HOSTED, (id)})
-#define YOUR_ANSWER(id) ((struct desc){WW_RPC_DESC_RECEIVER_ANSWER, (id)})
-
 static void have_object(void)
 {
     raw_bootstrap(&r, 0);
     expect_results(&r, 0, 0);
     raw_finish(&r, 0, false);
-}
-
-static struct ww_cap *give(struct desc d)
-{
-    raw_call(&r, 900, IMPORTED(0), M_KEEP, 1, d);
-    expect_results(&r, 900, 1);
-    struct ww_cap *cap = r.object->kept;
-    r.object->kept = NULL;
-    return cap;
 }
 
 /* Gives `cap` of ours to the peer as a parameter of a call to its capability; how it was described. */
@@ -63,7 +49,8 @@ static void one_export_each(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *target = give(HOSTED(7)), *one, *other, *object = object_new(r.s.vat, &r.live, NULL);
+    struct ww_cap *target = raw_give(&r, HOSTED(7)), *one, *other,
+                  *object = object_new(r.s.vat, &r.live, NULL);
     struct ww_cap_resolver *one_resolver;
     assert_ok(ww_cap_new_promise(r.s.vat, &one, &one_resolver));
     struct ww_cap_resolver *other_resolver;
@@ -96,11 +83,11 @@ static void home_is_home(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *hosted = give(YOURS(0));
+    struct ww_cap *hosted = raw_give(&r, YOURS(0));
     assert_ptr_equal(ww_cap_server(hosted, &object_ops), &r.object->server);
     raw_call(&r, 1, IMPORTED(0), M_ECHO_CAP, 0, YOURS(0));
     expect_results(&r, 1, 0);
-    struct ww_cap *answer = give(YOUR_ANSWER(1));
+    struct ww_cap *answer = raw_give(&r, YOUR_ANSWER(1));
     assert_ptr_equal(ww_cap_server(answer, &object_ops), &r.object->server);
     assert_true(ww_cap_same(hosted, answer));
     ww_cap_unref(hosted);
@@ -113,7 +100,7 @@ static void failed_send_leaks_nothing(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *target = give(HOSTED(7)), *mine = object_new(r.s.vat, &r.live, NULL), *promise;
+    struct ww_cap *target = raw_give(&r, HOSTED(7)), *mine = object_new(r.s.vat, &r.live, NULL), *promise;
     struct ww_cap_resolver *resolver;
     assert_ok(ww_cap_new_promise(r.s.vat, &promise, &resolver));
     r.s.vat->limits.message_bytes = 4096;
@@ -145,7 +132,7 @@ static void cancel_releases_parameters(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *target = give(HOSTED(7)), *mine = object_new(r.s.vat, &r.live, NULL);
+    struct ww_cap *target = raw_give(&r, HOSTED(7)), *mine = object_new(r.s.vat, &r.live, NULL);
     struct ww_rpc_request *q = call_send(target, M_LATER, 0, mine, NULL);
     ww_cap_unref(mine);
     uint32_t qid;
@@ -181,7 +168,7 @@ static void both_hold_the_answer(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *target = give(HOSTED(7));
+    struct ww_cap *target = raw_give(&r, HOSTED(7));
     for (int first = 0; first < 2; first++) {
         struct ww_rpc_request *q = call_send(target, M_NEW, 0, NULL, NULL);
         struct ww_cap *made = pipeline(q, 0);
@@ -208,7 +195,7 @@ static void unimplemented_echoes(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *target = give(HOSTED(7)), *promise, *object = object_new(r.s.vat, &r.live, NULL);
+    struct ww_cap *target = raw_give(&r, HOSTED(7)), *promise, *object = object_new(r.s.vat, &r.live, NULL);
     struct ww_cap_resolver *resolver;
     assert_ok(ww_cap_new_promise(r.s.vat, &promise, &resolver));
     struct desc d = show(target, promise);
@@ -248,11 +235,11 @@ static void embargo_then_rejected(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *target = give(HOSTED(7)), *mine, *p;
+    struct ww_cap *target = raw_give(&r, HOSTED(7)), *mine, *p;
     struct ww_cap_resolver *resolver;
     assert_ok(ww_cap_new_promise(r.s.vat, &mine, &resolver));
     struct desc d = show(target, mine);
-    p = give(PROMISE(4));
+    p = raw_give(&r, PROMISE(4));
     struct ww_rpc_request *q[6];
     struct outcome o[6];
     uint32_t qid, embargo;
@@ -289,12 +276,12 @@ static void second_disembargo(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *target = give(HOSTED(7)), *mine, *p, *other;
+    struct ww_cap *target = raw_give(&r, HOSTED(7)), *mine, *p, *other;
     struct ww_cap_resolver *resolver;
     assert_ok(ww_cap_new_promise(r.s.vat, &mine, &resolver));
     struct desc d = show(target, mine);
-    p = give(PROMISE(4));
-    other = give(PROMISE(8));
+    p = raw_give(&r, PROMISE(4));
+    other = raw_give(&r, PROMISE(8));
     uint32_t qid[3], embargo, second;
     struct ww_rpc_request *q[3];
     q[0] = call_send(p, M_ECHO, 1, NULL, NULL);
@@ -335,7 +322,7 @@ static void echo_from_a_promise_that_stays_one(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *target = give(HOSTED(7)), *mine, *theirs = give(PROMISE(8));
+    struct ww_cap *target = raw_give(&r, HOSTED(7)), *mine, *theirs = raw_give(&r, PROMISE(8));
     struct ww_cap_resolver *resolver;
     assert_ok(ww_cap_new_promise(r.s.vat, &mine, &resolver));
     struct desc d = show(target, mine);
@@ -357,11 +344,11 @@ static void echo_behind_an_embargo(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *target = give(HOSTED(7)), *mine, *p;
+    struct ww_cap *target = raw_give(&r, HOSTED(7)), *mine, *p;
     struct ww_cap_resolver *resolver;
     assert_ok(ww_cap_new_promise(r.s.vat, &mine, &resolver));
     struct desc d = show(target, mine);
-    p = give(PROMISE(4));
+    p = raw_give(&r, PROMISE(4));
     struct ww_rpc_request *q = call_send(p, M_ECHO, 1, NULL, NULL);
     uint32_t qid, embargo, echo;
     expect_call(&r, IMPORTED(4), M_ECHO, 1, &qid);
@@ -388,7 +375,7 @@ static void described_promise_comes_home(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *target = give(HOSTED(7)), *p = give(PROMISE(4));
+    struct ww_cap *target = raw_give(&r, HOSTED(7)), *p = raw_give(&r, PROMISE(4));
     assert_int_equal(show(target, p).kind, WW_RPC_DESC_RECEIVER_HOSTED);
     raw_resolve(&r, 4, YOURS(0));
     uint32_t embargo;
@@ -408,7 +395,7 @@ static void bootstrap_answer_is_pinned(void **state)
     WW_UNUSED(state);
     struct ww_cap *boot, *theirs;
     have_object();
-    theirs = give(PROMISE(8));
+    theirs = raw_give(&r, PROMISE(8));
     struct ww_cap_resolver *resolver;
     assert_ok(ww_cap_new_promise(r.s.vat, &boot, &resolver));
     ww_cap_unref(r.s.conn->bootstrap);
@@ -443,7 +430,7 @@ static void ring_with_the_peer(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *target = give(HOSTED(7)), *mine, *p = give(PROMISE(4));
+    struct ww_cap *target = raw_give(&r, HOSTED(7)), *mine, *p = raw_give(&r, PROMISE(4));
     struct ww_cap_resolver *resolver;
     assert_ok(ww_cap_new_promise(r.s.vat, &mine, &resolver));
     struct desc d = show(target, mine);
@@ -471,7 +458,7 @@ static void ring_of_an_answer(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *target = give(HOSTED(7)), *mine;
+    struct ww_cap *target = raw_give(&r, HOSTED(7)), *mine;
     struct ww_cap_resolver *resolver;
     assert_ok(ww_cap_new_promise(r.s.vat, &mine, &resolver));
     struct desc d = show(target, mine);
@@ -520,7 +507,7 @@ static void endless_chain(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *p = give(PROMISE(100));
+    struct ww_cap *p = raw_give(&r, PROMISE(100));
     uint32_t hops = 0;
     while (ww_cap_state(p) == WW_CAP_PROMISE && hops < 1000) {
         raw_resolve(&r, 100 + hops, PROMISE(101 + hops));
@@ -618,7 +605,7 @@ static void abort_says_why(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *cap = give(HOSTED(4));
+    struct ww_cap *cap = raw_give(&r, HOSTED(4));
     struct outcome o;
     outcome_init(&o, NULL);
     struct ww_rpc_request *q = call_send(cap, M_ECHO, 1, NULL, &o);

@@ -17,12 +17,6 @@ static int teardown(void **state)
     return 0;
 }
 
-#define HOSTED(id) ((struct desc){WW_RPC_DESC_SENDER_HOSTED, (id)})
-#define PROMISE(id) ((struct desc){WW_RPC_DESC_SENDER_PROMISE, (id)})
-#define YOURS(id) ((struct desc){WW_RPC_DESC_RECEIVER_HOSTED, (id)})
-#define YOUR_ANSWER(id) ((struct desc){WW_RPC_DESC_RECEIVER_ANSWER, (id)})
-#define VINE(id) ((struct desc){WW_RPC_DESC_THIRD_PARTY, (id)})
-
 /* The vat's object, as export 0 with one reference that the script keeps. */
 static void have_object(void)
 {
@@ -32,16 +26,6 @@ static void have_object(void)
     assert_int_equal(d.id, 0);
     raw_finish(&r, 0, false);
     raw_silent(&r);
-}
-
-/* A capability of the script's in the vat's hands: the vat's application gets it out of the object. */
-static struct ww_cap *give(struct desc d)
-{
-    raw_call(&r, 900, IMPORTED(0), M_KEEP, 1, d);
-    expect_results(&r, 900, 1);
-    struct ww_cap *cap = r.object->kept;
-    r.object->kept = NULL;
-    return cap;
 }
 
 static void bootstrap_and_finish(void **state)
@@ -146,7 +130,7 @@ static void abort_is_not_answered(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *cap = give(HOSTED(4));
+    struct ww_cap *cap = raw_give(&r, HOSTED(4));
     struct outcome o;
     outcome_init(&o, NULL);
     struct ww_rpc_request *q = call_send(cap, M_ECHO, 1, NULL, &o);
@@ -171,13 +155,13 @@ static void imports_count(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *one = give(HOSTED(4)), *two = give(HOSTED(4));
+    struct ww_cap *one = raw_give(&r, HOSTED(4)), *two = raw_give(&r, HOSTED(4));
     assert_ptr_equal(one, two);
     ww_cap_unref(one);
     raw_silent(&r);
     ww_cap_unref(two);
     expect_release(&r, 4, 2);
-    one = give(HOSTED(4)); /* a new life */
+    one = raw_give(&r, HOSTED(4)); /* a new life */
     ww_cap_unref(one);
     expect_release(&r, 4, 1);
 }
@@ -200,7 +184,7 @@ static void vine_is_used(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *cap = give(VINE(6));
+    struct ww_cap *cap = raw_give(&r, VINE(6));
     struct ww_rpc_request *q = call_send(cap, M_ECHO, 1, NULL, NULL);
     uint32_t qid;
     expect_call(&r, IMPORTED(6), M_ECHO, 1, &qid);
@@ -218,7 +202,7 @@ static void unknown_descriptors_break(void **state)
     static const struct desc bad[] = {
         {9, 0}, {WW_RPC_DESC_RECEIVER_HOSTED, 55}, {WW_RPC_DESC_RECEIVER_ANSWER, 55}};
     for (size_t i = 0; i < WW_COUNT_OF(bad); i++) {
-        struct ww_cap *cap = give(bad[i]);
+        struct ww_cap *cap = raw_give(&r, bad[i]);
         assert_int_equal(ww_cap_state(cap), WW_CAP_BROKEN);
         ww_cap_unref(cap);
     }
@@ -231,7 +215,7 @@ static void cancel_crosses_return(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *cap = give(HOSTED(4));
+    struct ww_cap *cap = raw_give(&r, HOSTED(4));
     struct ww_rpc_request *q = call_send(cap, M_NEW, 1, NULL, NULL);
     uint32_t qid;
     expect_call(&r, IMPORTED(4), M_NEW, 1, &qid);
@@ -250,7 +234,7 @@ static void return_releases_parameters(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *cap = give(HOSTED(4)), *mine = object_new(r.s.vat, &r.live, NULL);
+    struct ww_cap *cap = raw_give(&r, HOSTED(4)), *mine = object_new(r.s.vat, &r.live, NULL);
     struct ww_rpc_request *q = call_send(cap, M_KEEP, 1, mine, NULL);
     ww_cap_unref(mine);
     uint32_t qid;
@@ -270,7 +254,7 @@ static void no_finish_needed(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *cap = give(HOSTED(4));
+    struct ww_cap *cap = raw_give(&r, HOSTED(4));
     struct outcome o;
     outcome_init(&o, NULL);
     struct ww_rpc_request *q = call_send(cap, M_ECHO, 1, NULL, &o);
@@ -292,7 +276,7 @@ static void second_return(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *cap = give(HOSTED(4));
+    struct ww_cap *cap = raw_give(&r, HOSTED(4));
     struct ww_rpc_request *q = call_send(cap, M_ECHO, 1, NULL, NULL);
     uint32_t qid;
     expect_call(&r, IMPORTED(4), M_ECHO, 1, &qid);
@@ -308,7 +292,7 @@ static void odd_returns(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *cap = give(HOSTED(4));
+    struct ww_cap *cap = raw_give(&r, HOSTED(4));
     static const struct {
         uint16_t tag;
         uint32_t value;
@@ -335,7 +319,7 @@ static void call_unimplemented(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *cap = give(HOSTED(4)), *mine = object_new(r.s.vat, &r.live, NULL);
+    struct ww_cap *cap = raw_give(&r, HOSTED(4)), *mine = object_new(r.s.vat, &r.live, NULL);
     struct outcome o;
     outcome_init(&o, NULL);
     struct ww_rpc_request *q = call_send(cap, M_KEEP, 1, mine, &o);
@@ -360,7 +344,7 @@ static void resolve_to_the_peers_own(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *p = give(PROMISE(4));
+    struct ww_cap *p = raw_give(&r, PROMISE(4));
     assert_int_equal(ww_cap_state(p), WW_CAP_PROMISE);
     struct ww_rpc_request *q[2];
     uint32_t qid[2];
@@ -384,7 +368,7 @@ static void resolve_home_with_calls_sent(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *p = give(PROMISE(4));
+    struct ww_cap *p = raw_give(&r, PROMISE(4));
     struct ww_rpc_request *q1 = call_send(p, M_ECHO, 1, NULL, NULL), *q2, *q3;
     uint32_t qid, embargo;
     expect_call(&r, IMPORTED(4), M_ECHO, 1, &qid);
@@ -419,7 +403,7 @@ static void resolve_home_without_calls(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *p = give(PROMISE(4));
+    struct ww_cap *p = raw_give(&r, PROMISE(4));
     raw_resolve(&r, 4, YOURS(0));
     expect_release(&r, 4, 1);
     raw_silent(&r);
@@ -431,7 +415,7 @@ static void resolve_to_error_without_embargo(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *p = give(PROMISE(4));
+    struct ww_cap *p = raw_give(&r, PROMISE(4));
     struct outcome o, o2;
     outcome_init(&o, NULL);
     outcome_init(&o2, NULL);
@@ -459,7 +443,7 @@ static void resolve_twice_then_home(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *p = give(PROMISE(4));
+    struct ww_cap *p = raw_give(&r, PROMISE(4));
     struct ww_rpc_request *q = call_send(p, M_ECHO, 1, NULL, NULL);
     uint32_t qid, embargo;
     expect_call(&r, IMPORTED(4), M_ECHO, 1, &qid);
@@ -485,7 +469,7 @@ static void resolve_of_what_we_released(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    ww_cap_unref(give(PROMISE(4)));
+    ww_cap_unref(raw_give(&r, PROMISE(4)));
     expect_release(&r, 4, 1);
     raw_resolve(&r, 4, HOSTED(5)); /* was on its way */
     expect_release(&r, 5, 1);
@@ -496,7 +480,7 @@ static void resolve_of_no_promise(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *cap = give(HOSTED(4));
+    struct ww_cap *cap = raw_give(&r, HOSTED(4));
     raw_resolve(&r, 4, HOSTED(5));
     raw_aborted(&r, WW_EPROTO);
     ww_cap_unref(cap);
@@ -506,7 +490,7 @@ static void resolve_to_none(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *cap = give(PROMISE(4));
+    struct ww_cap *cap = raw_give(&r, PROMISE(4));
     raw_resolve(&r, 4, (struct desc){WW_RPC_DESC_NONE, 0});
     raw_aborted(&r, WW_EPROTO);
     ww_cap_unref(cap);
@@ -517,7 +501,7 @@ static void return_home_with_calls_sent(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *cap = give(HOSTED(4));
+    struct ww_cap *cap = raw_give(&r, HOSTED(4));
     struct ww_rpc_request *q = call_send(cap, M_GIVE, 1, NULL, NULL), *c1, *c2;
     struct ww_cap *p = pipeline(q, 0);
     uint32_t qid, cid, embargo;
@@ -550,7 +534,7 @@ static void return_null_with_calls_sent(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *cap = give(HOSTED(4));
+    struct ww_cap *cap = raw_give(&r, HOSTED(4));
     struct ww_rpc_request *q = call_send(cap, M_GIVE, 1, NULL, NULL);
     struct ww_cap *p = pipeline(q, 0);
     uint32_t qid, cid;
@@ -576,13 +560,13 @@ static void looped_through_us(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *target = give(HOSTED(7)), *mine, *p;
+    struct ww_cap *target = raw_give(&r, HOSTED(7)), *mine, *p;
     struct ww_cap_resolver *resolver;
     assert_ok(ww_cap_new_promise(r.s.vat, &mine, &resolver));
     struct ww_rpc_request *q = call_send(target, M_KEEP, 0, mine, NULL);
     uint32_t qid, embargo, cid;
     expect_call(&r, IMPORTED(7), M_KEEP, 0, &qid);
-    p = give(PROMISE(4));
+    p = raw_give(&r, PROMISE(4));
     struct ww_rpc_request *c1 = call_send(p, M_ECHO, 1, NULL, NULL), *c2;
     expect_call(&r, IMPORTED(4), M_ECHO, 1, &cid);
     ww_cap_resolver_resolve(resolver, target);
@@ -633,7 +617,7 @@ static void disembargo_echo_behind_calls(void **state)
     WW_UNUSED(state);
     have_object();
     struct ww_cap_resolver *resolver;
-    struct ww_cap *target = give(HOSTED(7)), *mine = export_promise(target, &resolver);
+    struct ww_cap *target = raw_give(&r, HOSTED(7)), *mine = export_promise(target, &resolver);
     raw_call(&r, 60, IMPORTED(1), M_ECHO, 1, NO_DESC); /* waits in the promise */
     raw_silent(&r);
     ww_cap_resolver_resolve(resolver, target);
@@ -665,7 +649,7 @@ static void disembargo_waits_for_promise(void **state)
     WW_UNUSED(state);
     have_object();
     struct ww_cap_resolver *resolver;
-    struct ww_cap *target = give(HOSTED(7)), *mine = export_promise(target, &resolver);
+    struct ww_cap *target = raw_give(&r, HOSTED(7)), *mine = export_promise(target, &resolver);
     raw_call(&r, 60, IMPORTED(1), M_ECHO, 1, NO_DESC);
     raw_disembargo(&r, IMPORTED(1), 0, 5);
     raw_silent(&r);
@@ -684,7 +668,7 @@ static void disembargo_pending_at_the_end(void **state)
     WW_UNUSED(state);
     have_object();
     struct ww_cap_resolver *resolver;
-    struct ww_cap *target = give(HOSTED(7)), *mine = export_promise(target, &resolver);
+    struct ww_cap *target = raw_give(&r, HOSTED(7)), *mine = export_promise(target, &resolver);
     raw_disembargo(&r, IMPORTED(1), 0, 5);
     ww_rpc_conn_lost(r.s.conn, WW_ERESET);
     ww_cap_unref(target);
@@ -700,8 +684,8 @@ static void described_node_is_pinned(void **state)
     WW_UNUSED(state);
     have_object();
     struct ww_cap_resolver *resolver;
-    struct ww_cap *target = give(HOSTED(7)), *mine = export_promise(target, &resolver);
-    struct ww_cap *theirs = give(PROMISE(8));
+    struct ww_cap *target = raw_give(&r, HOSTED(7)), *mine = export_promise(target, &resolver);
+    struct ww_cap *theirs = raw_give(&r, PROMISE(8));
     ww_cap_resolver_resolve(resolver, theirs);
     struct desc d = expect_resolve(&r, 1);
     assert_int_equal(d.kind, WW_RPC_DESC_RECEIVER_HOSTED);
@@ -758,7 +742,7 @@ static void take_from_other_question(void **state)
 {
     WW_UNUSED(state);
     have_object();
-    struct ww_cap *cap = give(HOSTED(4));
+    struct ww_cap *cap = raw_give(&r, HOSTED(4));
     for (int late = 0; late < 2; late++) {
         struct outcome o;
         outcome_init(&o, NULL);

@@ -19,8 +19,6 @@ static int teardown(void **state)
     return 0;
 }
 
-#define HOSTED(id) ((struct desc){WW_RPC_DESC_SENDER_HOSTED, (id)})
-
 /* The vat's object is export 0, and keeps the script's capability 4. */
 static void have_objects(void)
 {

@@ -419,8 +419,7 @@ WW_API void ww_rpc_stream_finish(struct ww_rpc_stream *stream);
 /* A capability that crosses a membrane is wrapped: calls on the wrapper are shown to the policy and cross,
  * with the capabilities in their parameters, and their results cross back. The same capability that crosses
  * twice is the same wrapper; one that comes back across is itself again. Exceptions and plain data cross as
- * they are. Calls on a promise cross at once; calls pipelined on the results of a call that crossed wait for
- * those results. */
+ * they are. Calls on a promise cross at once, also on that of a result of a call that crossed. */
 struct ww_membrane;
 enum ww_membrane_way { WW_MEMBRANE_IN = 0, WW_MEMBRANE_OUT = 1 };
 
@@ -433,7 +432,8 @@ struct ww_membrane_policy_ops {
         struct ww_cap *to, struct ww_cap **ret_to, const char **ret_reason);
     /* `cap`, not null and not wrapped by this membrane, is about to cross `way`: 0, and it is wrapped; an
      * error, and what carries it fails. *ret_cap, when set (a new reference), takes its place. It may make
-     * capabilities but complete nothing. NULL: all are wrapped. */
+     * capabilities but complete nothing. A promise is asked about twice: now, also while the application asks
+     * for one of a result, and when it is known what it becomes. NULL: all are wrapped. */
     ww_err (*cap)(struct ww_membrane_policy *policy, enum ww_membrane_way way, struct ww_cap *cap,
         struct ww_cap **ret_cap);
     /* The membrane is gone. NULL allowed. */

@@ -300,8 +300,10 @@ void ww_rpc_call_complete(struct ww_rpc_call *call)
     call->on_cancel = NULL;
     ww_list_remove(&call->cancel_task.node);
     ww_rpc_call_drop_params(call);
-    if (call->crossing)
+    if (call->crossing) {
+        ww_rpc_pipes_under_done(call);
         ww_rpc_crossings_done(call);
+    }
     if (call->target && call->target->kind == CAP_SERVER)
         ww_rpc_local_completed(call->target, call);
     ww_cap_unref(call->target);

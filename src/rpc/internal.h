@@ -184,6 +184,7 @@ struct ww_rpc_pipe {
     struct ww_cap *promise; /* counted */
     struct ww_cap *raw;     /* its wire, not counted; NULL: none */
     bool stale;             /* found no more: the results say it better */
+    bool under;             /* as it is before it crosses the call's membranes */
     uint16_t len;
     uint16_t path[];
 };
@@ -451,6 +452,11 @@ void ww_rpc_pipes_embargo(struct ww_rpc_call *call);
 void ww_rpc_pipes_substitute(struct ww_rpc_call *call);
 /* The connection is gone: whoever holds on to what the peer would have told apart gets this instead. */
 void ww_rpc_wires_break(struct ww_rpc_call *call, struct ww_rpc_exc *exc);
+/* The result of `other`, which is to be that of `call`, as the callers of `call` see it. */
+WW_MUST_USE ww_err ww_rpc_pipe_of(struct ww_rpc_call *call, struct ww_rpc_call *other, const uint16_t *path,
+    size_t len, struct ww_cap **ret_cap);
+/* The outcome is there and has not crossed the call's membranes yet. */
+void ww_rpc_pipes_under_done(struct ww_rpc_call *call);
 /* The call is done: its promises are settled. */
 void ww_rpc_pipes_done(struct ww_rpc_call *call);
 bool ww_rpc_pipes_live(const struct ww_rpc_call *call);

@@ -2,10 +2,11 @@
  * queue. */
 #include "rpc/internal.h"
 
-static struct ww_rpc_pipe *pipe_find(struct ww_rpc_call *call, const uint16_t *path, size_t len)
+static struct ww_rpc_pipe *pipe_find(struct ww_rpc_call *call, const uint16_t *path, size_t len, bool under)
 {
     for (struct ww_rpc_pipe *at = call->pipes; at; at = at->next) {
-        if (!at->stale && at->len == len && (len == 0 || memcmp(at->path, path, len * sizeof *path) == 0))
+        if (!at->stale && at->under == under && at->len == len &&
+            (len == 0 || memcmp(at->path, path, len * sizeof *path) == 0))
             return at;
     }
     return NULL;
@@ -78,7 +79,7 @@ static ww_err pipe_add(
     }
     pipe->promise->flags |= CAP_MEMO;
     pipe->promise->promise.owner = call;
-    pipe->stale = false;
+    pipe->stale = pipe->under = false;
     pipe->raw = NULL;
     pipe->len = (uint16_t)len;
     if (len)
@@ -90,6 +91,41 @@ static ww_err pipe_add(
     return 0;
 }
 
+/* Takes `cap` to the callers of `call`. */
+static ww_err pipe_cross(struct ww_rpc_call *call, struct ww_cap *cap, struct ww_cap **ret_cap)
+{
+    ww_err err = ww_rpc_crossings_pass(call, cap, ret_cap);
+    ww_cap_unref(cap);
+    if (err == 0 || err == WW_ENOMEM)
+        return err;
+    *ret_cap = ww_rpc_broken_new(
+        call->vat, ww_rpc_exc_new(call->vat, err, WW_BYTES_LIT("the results may not pass")));
+    return *ret_cap ? 0 : WW_ENOMEM;
+}
+
+ww_err ww_rpc_pipe_of(struct ww_rpc_call *call, struct ww_rpc_call *other, const uint16_t *path, size_t len,
+    struct ww_cap **ret_cap)
+{
+    struct ww_cap *to;
+    WW_TRY(ww_rpc_call_pipe(other, path, len, &to));
+    return pipe_cross(call, to, ret_cap);
+}
+
+/* A result of a question that crossed membranes: beneath them, a promise that is wired to the peer; to the
+ * caller, what that is across, which those who ask again find as long as somebody has it. */
+static ww_err pipe_across(struct ww_rpc_call *call, const uint16_t *path, size_t len, struct ww_cap **ret_cap)
+{
+    struct ww_rpc_pipe *pipe = pipe_find(call, path, len, true);
+    if (!pipe) {
+        WW_TRY(pipe_add(call, path, len, &pipe));
+        pipe->under = true;
+        pipe->promise->promise.via = wire_new(call, pipe);
+        if (!pipe->promise->promise.via)
+            return WW_ENOMEM; /* it is settled with the outcome all the same */
+    }
+    return pipe_cross(call, ww_cap_ref(pipe->promise), ret_cap);
+}
+
 /* Not an order of its own: the promise of the other's result stands for the call's. It has one all the same,
  * because its users keep the call from being cancelled. */
 static ww_err pipe_follow(struct ww_rpc_call *call, struct ww_rpc_call *other, const uint16_t *path,
@@ -97,7 +133,7 @@ static ww_err pipe_follow(struct ww_rpc_call *call, struct ww_rpc_call *other, c
 {
     struct ww_cap *to;
     struct ww_rpc_pipe *pipe;
-    WW_TRY(ww_rpc_call_pipe(other, path, len, &to));
+    WW_TRY(ww_rpc_pipe_of(call, other, path, len, &to));
     ww_err err = pipe_add(call, path, len, &pipe);
     if (err == 0) {
         ww_rpc_promise_settle(pipe->promise, to);
@@ -109,14 +145,14 @@ static ww_err pipe_follow(struct ww_rpc_call *call, struct ww_rpc_call *other, c
 
 ww_err ww_rpc_call_pipe(struct ww_rpc_call *call, const uint16_t *path, size_t len, struct ww_cap **ret_cap)
 {
-    struct ww_rpc_pipe *pipe = pipe_find(call, path, len);
+    struct ww_rpc_pipe *pipe = pipe_find(call, path, len, false);
     struct ww_rpc_call *other = call->tail_of ? call->tail_of
         : call->state == CALL_FORWARDED       ? call->child
                                               : NULL;
     if (!pipe && other && other != call)
         return pipe_follow(call, other, path, len, ret_cap);
-    if (call->crossing)
-        other = NULL; /* calls on its results are for the membrane to see: they wait */
+    if (!pipe && call->crossing && call->state == CALL_SENT && !call->no_pipe)
+        return pipe_across(call, path, len, ret_cap);
     bool wired = (call->state == CALL_SENT && !call->crossing) || (call->tail && call->q.conn && !call->exc);
     if (!pipe && call->state == CALL_DONE && !wired) {
         struct ww_cap *cap = outcome_cap(call, path, len);
@@ -153,10 +189,37 @@ void ww_rpc_wires_break(struct ww_rpc_call *call, struct ww_rpc_exc *exc)
     }
 }
 
+/* The promises made before it was known where the call goes lead across from now on; the call forgets them,
+ * so that they do not count as users of what they lead to. */
+static void pipes_across(struct ww_rpc_call *call)
+{
+    struct ww_rpc_pipe *at, *rest = call->pipes;
+    call->pipes = NULL;
+    while ((at = rest)) {
+        rest = at->next;
+        struct ww_cap *p = at->promise, *to;
+        if (p->promise.to || pipe_across(call, at->path, at->len, &to) < 0) {
+            at->next = call->pipes; /* without memory its calls wait for the outcome */
+            call->pipes = at;
+            continue;
+        }
+        (void)ww_cap_ref(p);
+        pipe_free(at);
+        call->pipe_count--;
+        ww_rpc_promise_settle(p, to);
+        ww_cap_unref(to);
+        ww_cap_unref(p);
+    }
+}
+
 void ww_rpc_pipes_sent(struct ww_rpc_call *call)
 {
-    if (call->no_pipe || call->crossing)
+    if (call->no_pipe)
         return; /* as the peer was told */
+    if (call->crossing) {
+        pipes_across(call);
+        return;
+    }
     for (struct ww_rpc_pipe *at = call->pipes; at; at = at->next) {
         if (at->promise->promise.to || at->promise->promise.via)
             continue;
@@ -168,11 +231,9 @@ void ww_rpc_pipes_sent(struct ww_rpc_call *call)
     }
 }
 
-/* The pipe at a capability pointer of the results that were written last: an index into their table, or
- * UINT32_MAX. */
-static uint32_t result_index(struct ww_rpc_call *call, const struct ww_rpc_pipe *pipe)
+/* The pipe at a capability pointer of the results: an index into their table, or UINT32_MAX. */
+static uint32_t result_index(struct ww_pr at, const struct ww_rpc_pipe *pipe)
 {
-    struct ww_pr at = ww_pb_reader(call->results_b);
     for (size_t i = 0; i < pipe->len; i++)
         at = ww_sr_ptr(ww_pr_struct(at), pipe->path[i]);
     return ww_pr_kind(at) == WW_PTR_CAP ? ww_load32_(at.at + 4) : UINT32_MAX;
@@ -188,18 +249,47 @@ void ww_rpc_pipes_embargo(struct ww_rpc_call *call)
     }
 }
 
+static void substitute(struct ww_msg *m, struct ww_pr results, const struct ww_rpc_pipe *pipe)
+{
+    struct ww_cap *inner = ww_rpc_cap_inner(pipe->promise);
+    if (inner == pipe->promise || !inner || inner->kind != CAP_PROMISE || inner->promise.via)
+        return;
+    uint32_t index = result_index(results, pipe);
+    if (index >= m->cap_count || !m->caps[index] || ww_rpc_cap_inner(m->caps[index]) == inner)
+        return;
+    ww_cap_unref(m->caps[index]);
+    m->caps[index] = ww_cap_ref(inner);
+}
+
 void ww_rpc_pipes_substitute(struct ww_rpc_call *call)
 {
     struct ww_msg *m = &call->results;
     for (struct ww_rpc_pipe *at = m->cap_count ? call->pipes : NULL; at; at = at->next) {
-        struct ww_cap *inner = ww_rpc_cap_inner(at->promise);
-        if (inner == at->promise || !inner || inner->kind != CAP_PROMISE || inner->promise.via)
+        if (!at->under)
+            substitute(m, ww_pb_reader(call->results_b), at);
+    }
+}
+
+/* What was pipelined on, and has to wait, is for a peer the promise that waits: on the other side of the
+ * membranes, too. */
+void ww_rpc_pipes_under_done(struct ww_rpc_call *call)
+{
+    for (struct ww_rpc_pipe *at = call->pipes; at; at = at->next) {
+        if (!at->under || at->promise->promise.to)
             continue;
-        uint32_t index = result_index(call, at);
-        if (index >= m->cap_count || !m->caps[index] || ww_rpc_cap_inner(m->caps[index]) == inner)
-            continue;
-        ww_cap_unref(m->caps[index]);
-        m->caps[index] = ww_cap_ref(inner);
+        struct ww_cap *cap = outcome_cap(call, at->path, at->len);
+        ww_rpc_promise_resolve(at->promise, cap ? cap : call->vat->null_cap);
+        ww_cap_unref(cap);
+        at->stale = true;
+    }
+    struct ww_pr results = ww_rpc_results_reader(call);
+    struct ww_msg *m = results.seg->msg;
+    if (call->exc || !m || (call->sink != SINK_ANSWER && !call->parent))
+        return;
+    struct ww_rpc_call *from = ww_rpc_call_outcome(call);
+    for (struct ww_rpc_pipe *at = from->pipes; at; at = at->next) {
+        if (at->under == (from == call))
+            substitute(m, results, at);
     }
 }
 

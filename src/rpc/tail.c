@@ -45,9 +45,9 @@ void ww_rpc_tail_release(struct ww_rpc_call *answer, bool canceled)
 void ww_rpc_pipes_follow(struct ww_rpc_call *call)
 {
     struct ww_rpc_call *child = call->child;
-    for (struct ww_rpc_pipe *at = call->crossing ? NULL : call->pipes; at; at = at->next) {
+    for (struct ww_rpc_pipe *at = call->pipes; at; at = at->next) {
         struct ww_cap *to;
-        if (at->promise->promise.to || ww_rpc_call_pipe(child, at->path, at->len, &to) < 0)
+        if (at->promise->promise.to || ww_rpc_pipe_of(call, child, at->path, at->len, &to) < 0)
             continue; /* without memory its calls wait for the outcome */
         ww_rpc_promise_settle(at->promise, to);
         ww_cap_unref(to);

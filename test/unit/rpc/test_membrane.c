@@ -374,6 +374,146 @@ static void remote(void **state)
     side_idle(&p.b);
 }
 
+/* Both steps go out in one turn, and what is called is the wrapper that the results turn out to have. */
+static void remote_in_one_trip(void **state)
+{
+    WW_UNUSED(state);
+    struct ww_cap *boot, *wrapped;
+    struct outcome o[3];
+    assert_ok(ww_rpc_conn_bootstrap(p.a.conn, &boot));
+    pair_settle(&p);
+    assert_ok(ww_membrane_pass(border.m, WW_MEMBRANE_OUT, boot, &wrapped));
+    far->vat = p.b.vat;
+    ww_rpc_request_free(ask(boot, M_KEEP, 0, boot, &o[0]));
+    for (int i = 0; i < 3; i++)
+        outcome_init(&o[i], NULL);
+    struct ww_rpc_request *q[3];
+    q[0] = call_send(wrapped, M_GIVE, 0, NULL, &o[0]);
+    struct ww_cap *given = pipeline(q[0], 0), *again, *deep;
+    q[1] = call_send(given, M_NEW, 0, NULL, &o[1]);
+    deep = pipeline(q[1], 0);
+    q[2] = call_send(deep, M_ECHO, 8, NULL, &o[2]);
+    ww_rpc_vat_run(p.a.vat, 1, 0);
+    assert_int_equal(border.calls[WW_MEMBRANE_IN], 3); /* each was seen */
+    again = pipeline(q[0], 0);
+    assert_true(ww_cap_same(given, again));
+    while (pair_move(&p, &p.a, &p.b, 0))
+        ;
+    ww_rpc_vat_run(p.b.vat, 1, 0);
+    while (pair_move(&p, &p.b, &p.a, 0))
+        ;
+    ww_rpc_vat_run(p.a.vat, 1, 0);
+    assert_int_equal(o[2].value, 8);
+    assert_true(ww_cap_same(given, result_cap(q[0])));
+    assert_true(ww_cap_same(again, wrapped)); /* it is what it was reached through */
+    assert_true(ww_cap_same(deep, result_cap(q[1])));
+    assert_null(ww_cap_server(deep, &object_ops));
+    for (int i = 0; i < 3; i++)
+        ww_rpc_request_free(q[i]);
+    pair_settle(&p);
+    ww_cap_unref(given);
+    ww_cap_unref(again);
+    ww_cap_unref(deep);
+    ww_cap_unref(wrapped);
+    ww_cap_unref(boot);
+    pair_settle(&p);
+    ww_cap_unref(far->kept);
+    far->kept = NULL;
+    side_idle(&p.a);
+    side_idle(&p.b);
+}
+
+/* A result that leads home, from outside the membrane to outside: calls on the promise go there and back, and
+ * later ones wait for them. */
+static void remote_leads_home(void **state)
+{
+    WW_UNUSED(state);
+    struct ww_cap *boot, *wrapped, *mine_cap;
+    struct object *mine;
+    for (unsigned early = 0; early < 4; early++) {
+        assert_ok(ww_rpc_conn_bootstrap(p.a.conn, &boot));
+        pair_settle(&p);
+        assert_ok(ww_membrane_pass(border.m, WW_MEMBRANE_OUT, boot, &wrapped));
+        mine_cap = object_new(p.a.vat, &live, &mine);
+        struct ww_rpc_request *q = call_send(wrapped, M_ECHO_CAP, 0, mine_cap, NULL), *c[16];
+        if (early & 1) /* the promise is made when the call is on its way */
+            ww_rpc_vat_run(p.a.vat, 1, 0);
+        struct ww_cap *home = pipeline(q, 0);
+        unsigned n = 0;
+        if (early & 2)
+            c[n] = call_send(home, M_ECHO, n, NULL, NULL), n++;
+        for (unsigned turn = 0; turn < 6; turn++) {
+            c[n] = call_send(home, M_ECHO, n, NULL, NULL), n++;
+            ww_rpc_vat_run(p.a.vat, 1, 1 + turn % 2);
+            pair_move(&p, &p.a, &p.b, 0);
+            ww_rpc_vat_run(p.b.vat, 1, 0);
+            pair_move(&p, &p.b, &p.a, 0);
+            c[n] = call_send(home, M_ECHO, n, NULL, NULL), n++;
+            ww_rpc_vat_run(p.a.vat, 1, 0);
+        }
+        pair_settle(&p);
+        assert_int_equal(mine->seen_count, n);
+        for (unsigned i = 0; i < n; i++) {
+            assert_int_equal(mine->seen[i], i);
+            ww_rpc_request_free(c[i]);
+        }
+        assert_ptr_equal(ww_cap_server(home, &object_ops), &mine->server);
+        ww_rpc_request_free(q);
+        ww_cap_unref(home);
+        ww_cap_unref(mine_cap);
+        ww_cap_unref(wrapped);
+        ww_cap_unref(boot);
+        pair_settle(&p);
+        side_idle(&p.a);
+        side_idle(&p.b);
+    }
+}
+
+/* The handler inside leaves the call to somebody else: what is pipelined on it crosses all the same. */
+static void forwarded_and_pipelined(void **state)
+{
+    WW_UNUSED(state);
+    for (unsigned late = 0; late < 2; late++) {
+        struct ww_cap *secret;
+        struct object *hidden;
+        struct outcome o, o2;
+        unsigned crossed = border.calls[WW_MEMBRANE_IN];
+        secret = object_new(p.a.vat, &live, &hidden);
+        outcome_init(&o, NULL);
+        outcome_init(&o2, NULL);
+        struct ww_rpc_request *q = call_send(face, M_LATER, 0, NULL, &o), *q2, *child;
+        struct ww_cap *cap = late ? NULL : pipeline(q, 0);
+        pair_settle(&p);
+        outcome_init(&o, NULL);
+        q2 = cap ? call_send(cap, M_ECHO, 5, NULL, &o2) : NULL;
+        struct ww_rpc_call *held = inside->later;
+        inside->later = NULL;
+        hidden->kept = ww_cap_ref(secret);
+        assert_ok(ww_rpc_request_new(secret, TEST_IFACE, M_LATER, 0, &child));
+        (void)ww_pb_init_struct(ww_rpc_request_params(child), 1, 1);
+        ww_rpc_call_forward_take(held, child);
+        if (!cap) {
+            cap = pipeline(q, 0);
+            q2 = call_send(cap, M_ECHO, 5, NULL, &o2);
+        }
+        pair_settle(&p);
+        assert_ptr_not_equal(ww_cap_server(cap, &object_ops), &hidden->server);
+        object_go(hidden);
+        pair_settle(&p);
+        assert_int_equal(o2.value, 5);
+        assert_int_equal(border.calls[WW_MEMBRANE_IN], crossed + 2);
+        assert_true(ww_cap_same(cap, result_cap(q)));
+        assert_null(ww_cap_server(cap, &object_ops));
+        ww_cap_unref(hidden->kept);
+        hidden->kept = NULL;
+        ww_rpc_request_free(q);
+        ww_rpc_request_free(q2);
+        ww_cap_unref(cap);
+        ww_cap_unref(secret);
+        pair_settle(&p);
+    }
+}
+
 static void streams_cross(void **state)
 {
     WW_UNUSED(state);
@@ -538,7 +678,8 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, up, down)
     const struct CMUnitTest tests[] = {T(calls_cross), T(order), T(policy_says_no), T(policy_redirects),
         T(home_again), T(wrapped_once), T(pipelined), T(tail_call_inside), T(promise_crosses),
-        T(promise_comes_home), T(dropped_promise), T(remote), T(streams_cross), T(revoked),
-        T(revoked_releases), T(revoked_remote), T(revoked_by_its_policy), cmocka_unit_test(out_of_memory)};
+        T(promise_comes_home), T(dropped_promise), T(remote), T(remote_in_one_trip), T(remote_leads_home),
+        T(forwarded_and_pipelined), T(streams_cross), T(revoked), T(revoked_releases), T(revoked_remote),
+        T(revoked_by_its_policy), cmocka_unit_test(out_of_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,12 +59,21 @@ static bool is_socket(int fd)
     return fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode);
 }
 
-/* Nothing between the two ends to be measured. */
-static bool is_pipe(int fd)
+/* True when nothing is between the two ends that could be measured. A stream's window should fit: each time
+ * the socket is full costs two changes of process. The system doubles what is asked for, and may cut it. */
+static bool pipe_prepare(int fd)
 {
     struct sockaddr_storage ss;
     socklen_t len = sizeof ss;
-    return getsockname(fd, (struct sockaddr *)&ss, &len) < 0 || ss.ss_family == AF_UNIX;
+    int bytes = WW_RPC_WINDOW_PIPE / 2, now = 0;
+    if (getsockname(fd, (struct sockaddr *)&ss, &len) < 0)
+        return true;
+    if (ss.ss_family != AF_UNIX)
+        return false;
+    len = sizeof now;
+    if (getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &now, &len) == 0 && now < 2 * bytes)
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+    return true;
 }
 
 static ww_err link_new(struct ww_rpc_fd *fd, int in, int out, const struct ww_rpc_conn_config *config,
@@ -76,7 +85,7 @@ static ww_err link_new(struct ww_rpc_fd *fd, int in, int out, const struct ww_rp
     struct ww_rpc_conn_config own = config ? *config : (struct ww_rpc_conn_config){0};
     *l = (struct ww_fd_link){.host = {&link_ops}, .user = own.host, .owner = fd, .in = in, .out = out};
     own.host = &l->host;
-    if (own.stream_window_bytes == 0 && is_pipe(out))
+    if (pipe_prepare(out) && own.stream_window_bytes == 0)
         own.stream_window_bytes = WW_RPC_WINDOW_PIPE;
     ww_err err = ww_rpc_conn_new(fd->vat, &own, &l->conn);
     if (err < 0) {

@@ -211,12 +211,12 @@ static ww_err high_returned(struct ww_rpc_conn *conn, uint32_t id, struct ww_sr 
 }
 
 /* What is only looked at while the outcome is passed on is read where it is; what somebody may keep is
- * copied. */
+ * copied: so are results of an answer that stay here, for another call of ours to take. */
 static ww_err results_read(
     struct ww_rpc_conn *conn, struct ww_rpc_call *call, struct ww_sr ret, struct ww_bytes frame)
 {
     struct ww_msg *m = &conn->scratch_in;
-    if (call->sink != SINK_ANSWER) {
+    if (call->sink != SINK_ANSWER || call->yourself) {
         m = &call->results;
         WW_TRY(ww_rpc_msg_keep(conn, m, frame));
         ret = ww_pr_struct(ww_sr_ptr(ww_pr_struct(ww_msg_root(m)), 0));

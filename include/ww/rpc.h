@@ -455,8 +455,8 @@ WW_API void ww_membrane_unref(struct ww_membrane *membrane);
 WW_API WW_MUST_USE ww_err ww_membrane_pass(
     struct ww_membrane *membrane, enum ww_membrane_way way, struct ww_cap *cap, struct ww_cap **ret_cap);
 /* Everything that crossed breaks with this, in both directions, and what was behind it is released. Calls
- * that crossed and have not returned fail with it: at once, but those that a handler in this vat has are
- * cancelled and fail when it completes them. Only the first time counts. */
+ * that crossed and have not returned fail with it at once; a handler in this vat that has one is told that it
+ * is cancelled, and completes it as usual, which has no effect any more. Only the first time counts. */
 WW_API void ww_membrane_revoke(struct ww_membrane *membrane, ww_err err, const char *reason);
 
 #ifdef __cplusplus

@@ -293,6 +293,10 @@ static void parent_complete(struct ww_rpc_call *child)
 
 void ww_rpc_call_complete(struct ww_rpc_call *call)
 {
+    if (call->severed) {
+        ww_rpc_call_let_go(call, NULL);
+        return;
+    }
     WW_ASSERT(call->state != CALL_DONE);
     struct ww_rpc_vat *vat = call->vat;
     ww_rpc_enter(vat);
@@ -305,13 +309,19 @@ void ww_rpc_call_complete(struct ww_rpc_call *call)
         ww_rpc_crossings_done(call);
     }
     if (call->target && call->target->kind == CAP_SERVER)
-        ww_rpc_local_completed(call->target, call);
+        ww_rpc_local_completed(call->target, call, call->exc);
     ww_cap_unref(call->target);
     call->target = NULL;
+    ww_rpc_call_tell(call);
+    ww_rpc_leave(vat);
+}
+
+void ww_rpc_call_tell(struct ww_rpc_call *call)
+{
     if (call->sink == SINK_ANSWER)
         ww_rpc_answer_return(call); /* before the promises: they follow what it described */
     ww_rpc_pipes_done(call);
-    if (call->no_pipe && call->a.returned && !call->parent)
+    if (call->no_pipe && call->a.returned && !call->parent && !call->severed)
         ww_rpc_answer_forget(call);
     ww_rpc_question_settled(call);
     if (call->parent)
@@ -320,15 +330,18 @@ void ww_rpc_call_complete(struct ww_rpc_call *call)
         ww_rpc_stream_acked(call);
     if (call->sink == SINK_APP && call->handle && call->wait) {
         call->task.run = app_done;
-        ww_rpc_task_push(vat, &call->task);
+        ww_rpc_task_push(call->vat, &call->task);
     } else {
         ww_rpc_call_unref(call);
     }
-    ww_rpc_leave(vat);
 }
 
 void ww_rpc_call_fail_now(struct ww_rpc_call *call, struct ww_rpc_exc *exc)
 {
+    if (call->severed) {
+        ww_rpc_call_let_go(call, exc);
+        return;
+    }
     ww_rpc_exc_unref(call->exc);
     call->exc = exc;
     ww_rpc_results_drop(call);
@@ -381,7 +394,7 @@ void ww_rpc_call_cancel(struct ww_rpc_call *call)
     if (call->state == CALL_DONE || call->state == CALL_NEW)
         return;
     call->interest = false;
-    if (call->state != CALL_SENT && ww_rpc_pipes_live(call))
+    if (call->state != CALL_SENT && !call->abandoned && ww_rpc_pipes_live(call))
         return;
     call->canceled = true;
     switch ((enum ww_rpc_call_state)call->state) {

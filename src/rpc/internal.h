@@ -248,6 +248,7 @@ struct ww_rpc_call {
                                          call, whose results the peer has; it must not be finished */
     struct ww_rpc_crossing *crossing; /* of membranes, the latest first */
     bool abandoned;                   /* to be cancelled even if others depend on it */
+    bool severed;                     /* done, though its handler still has it, and one reference for that */
     struct ww_rpc_stream_impl *stream;
     uint64_t stream_bytes;
     struct ww_rpc_flow_mark stream_mark;
@@ -394,7 +395,7 @@ void ww_rpc_promise_watch(struct ww_cap *p, struct ww_rpc_waiter *waiter);
 
 /* local.c */
 void ww_rpc_local_deliver(struct ww_rpc_task *task);
-void ww_rpc_local_completed(struct ww_cap *cap, struct ww_rpc_call *call);
+void ww_rpc_local_completed(struct ww_cap *cap, struct ww_rpc_call *call, struct ww_rpc_exc *exc);
 void ww_rpc_local_drop(struct ww_cap *cap);
 
 /* call.c */
@@ -419,6 +420,12 @@ void ww_rpc_call_complete(struct ww_rpc_call *call);
 void ww_rpc_call_fail_now(struct ww_rpc_call *call, struct ww_rpc_exc *exc);
 /* Nobody waits any more. */
 void ww_rpc_call_cancel(struct ww_rpc_call *call);
+/* Everybody who waits is told the outcome. */
+void ww_rpc_call_tell(struct ww_rpc_call *call);
+static inline bool ww_rpc_call_in_hand(const struct ww_rpc_call *call)
+{
+    return call->state == CALL_RUNNING || call->severed;
+}
 void ww_rpc_call_drop_params(struct ww_rpc_call *call);
 /* The record that holds the outcome of a call that is done. */
 struct ww_rpc_call *ww_rpc_call_outcome(struct ww_rpc_call *call);
@@ -581,6 +588,14 @@ WW_MUST_USE ww_err ww_rpc_crossings_pass(
     struct ww_rpc_call *call, struct ww_cap *cap, struct ww_cap **ret_cap);
 /* A promise with an object of ours for `via` is settled or destroyed. */
 void ww_rpc_membrane_outer_gone(struct ww_cap *outer);
+
+/* sever.c: calls that end before those who work on them do */
+/* The call fails at once, wherever it is; a handler that has it is told that it is cancelled. */
+void ww_rpc_call_sever(struct ww_rpc_call *call, struct ww_rpc_exc *exc);
+/* The handler of a severed call is done with it, too, for its part with `exc` (taken) or, NULL, well. */
+void ww_rpc_call_let_go(struct ww_rpc_call *call, struct ww_rpc_exc *exc);
+/* The call crosses no membrane any more. */
+void ww_rpc_crossings_drop(struct ww_rpc_call *call);
 
 /* stream.c */
 void ww_rpc_stream_acked(struct ww_rpc_call *call);

@@ -37,13 +37,13 @@ static void queue_drain(struct ww_rpc_task *task)
     ww_cap_unref(cap);
 }
 
-void ww_rpc_local_completed(struct ww_cap *cap, struct ww_rpc_call *call)
+void ww_rpc_local_completed(struct ww_cap *cap, struct ww_rpc_call *call, struct ww_rpc_exc *exc)
 {
     if (cap->local.busy != call)
         return;
     cap->local.busy = NULL;
-    if (call->exc && !cap->local.broken)
-        cap->local.broken = ww_rpc_exc_ref(call->exc);
+    if (exc && !cap->local.broken)
+        cap->local.broken = ww_rpc_exc_ref(exc);
     if (ww_list_empty(&cap->local.queue) || !ww_list_empty(&cap->local.task.node))
         return;
     (void)ww_cap_ref(cap);

@@ -297,14 +297,20 @@ static void wrapper_dispatch(struct ww_rpc_server *server, struct ww_rpc_call *c
     ww_err err = 0;
     if (m->policy->ops->call)
         err = m->policy->ops->call(m->policy, (enum ww_membrane_way) !w->way, call, w->inner, &to, &reason);
+    if (err == 0 && !to && !m->revoked && !call->severed) {
+        to = ww_cap_ref(w->inner);
+        err = cross(call, w);
+    }
+    if (call->severed) { /* the policy revoked another membrane, which the call crossed before */
+        ww_rpc_crossings_drop(call);
+        ww_cap_unref(to);
+        ww_rpc_call_let_go(call, NULL);
+        return;
+    }
     if (m->revoked && err == 0) {
         ww_cap_unref(to);
         ww_rpc_call_fail_now(call, ww_rpc_exc_ref(m->revoked));
         return;
-    }
-    if (err == 0 && !to) {
-        to = ww_cap_ref(w->inner);
-        err = cross(call, w);
     }
     ww_rpc_enter(m->vat);
     struct ww_rpc_vat *vat = m->vat;
@@ -324,6 +330,15 @@ static void crossing_free(struct ww_rpc_crossing *x)
     ww_list_remove(&x->node);
     ww_membrane_unref(x->membrane);
     ww_free(x);
+}
+
+void ww_rpc_crossings_drop(struct ww_rpc_call *call)
+{
+    struct ww_rpc_crossing *x;
+    while ((x = call->crossing)) {
+        call->crossing = x->next;
+        crossing_free(x);
+    }
 }
 
 void ww_rpc_crossings_done(struct ww_rpc_call *call)
@@ -366,14 +381,6 @@ ww_err ww_rpc_crossings_pass(struct ww_rpc_call *call, struct ww_cap *cap, struc
 
 /* ---- revocation */
 
-static void call_revoke(struct ww_rpc_call *call)
-{
-    (void)ww_rpc_call_ref(call);
-    call->abandoned = true;
-    ww_rpc_call_cancel(call);
-    ww_rpc_call_unref(call);
-}
-
 static void wrapper_revoke(struct wrapper *w)
 {
     struct ww_cap *inner = w->inner;
@@ -399,7 +406,7 @@ void ww_membrane_revoke(struct ww_membrane *m, ww_err err, const char *reason)
     struct ww_list *node;
     while ((node = ww_list_pop_front(&crossings))) {
         ww_list_push_back(&m->crossings, node);
-        call_revoke(WW_LIST_ENTRY(node, struct ww_rpc_crossing, node)->call);
+        ww_rpc_call_sever(WW_LIST_ENTRY(node, struct ww_rpc_crossing, node)->call, m->revoked);
     }
     for (node = m->wrappers.next; node != &m->wrappers; node = node->next)
         wrapper_revoke(WW_LIST_ENTRY(node, struct wrapper, node));

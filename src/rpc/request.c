@@ -175,14 +175,14 @@ void ww_rpc_call_release_params(struct ww_rpc_call *call)
 
 struct ww_pb ww_rpc_call_results(struct ww_rpc_call *call, uint32_t words)
 {
-    WW_ASSERT(call->state == CALL_RUNNING);
+    WW_ASSERT(ww_rpc_call_in_hand(call));
     ww_rpc_results_begin(call, words);
     return call->results_b;
 }
 
 void ww_rpc_call_return(struct ww_rpc_call *call)
 {
-    WW_ASSERT(call->state == CALL_RUNNING);
+    WW_ASSERT(ww_rpc_call_in_hand(call));
     struct ww_rpc_vat *vat = call->vat;
     ww_rpc_call_release_params(
         call); /* on the wire the Release of its capabilities comes before the Return */
@@ -205,7 +205,7 @@ void ww_rpc_call_return(struct ww_rpc_call *call)
 
 void ww_rpc_call_fail(struct ww_rpc_call *call, ww_err err, const char *fmt, ...)
 {
-    WW_ASSERT(call->state == CALL_RUNNING);
+    WW_ASSERT(ww_rpc_call_in_hand(call));
     char text[WW_RPC_REASON_MAX];
     va_list ap;
     va_start(ap, fmt);
@@ -220,7 +220,7 @@ void ww_rpc_call_fail(struct ww_rpc_call *call, ww_err err, const char *fmt, ...
 
 void ww_rpc_call_fail_with(struct ww_rpc_call *call, const struct ww_rpc_exception *exception)
 {
-    WW_ASSERT(call->state == CALL_RUNNING);
+    WW_ASSERT(ww_rpc_call_in_hand(call));
     struct ww_rpc_vat *vat = call->vat;
     ww_rpc_enter(vat);
     struct ww_rpc_exc *exc = ww_rpc_exc_copy(vat, exception); /* it may lie in the parameters */
@@ -231,9 +231,15 @@ void ww_rpc_call_fail_with(struct ww_rpc_call *call, const struct ww_rpc_excepti
 
 void ww_rpc_call_forward_take(struct ww_rpc_call *call, struct ww_rpc_request *request)
 {
-    WW_ASSERT(call->state == CALL_RUNNING && request->call.state == CALL_NEW);
+    WW_ASSERT(ww_rpc_call_in_hand(call) && request->call.state == CALL_NEW);
     struct ww_rpc_vat *vat = call->vat;
     ww_rpc_enter(vat);
+    if (call->severed) {
+        ww_rpc_request_free(request);
+        ww_rpc_call_let_go(call, NULL);
+        ww_rpc_leave(vat);
+        return;
+    }
     struct ww_rpc_call *child = &request->call;
     child->handle = false;
     child->sink = SINK_NONE;
@@ -258,7 +264,9 @@ void ww_rpc_call_forward_take(struct ww_rpc_call *call, struct ww_rpc_request *r
 ww_err ww_rpc_call_set_pipeline(
     struct ww_rpc_call *call, const uint16_t *path, size_t path_len, struct ww_cap *cap)
 {
-    WW_ASSERT(call->state == CALL_RUNNING);
+    WW_ASSERT(ww_rpc_call_in_hand(call));
+    if (call->severed)
+        return 0; /* nobody asks */
     struct ww_rpc_vat *vat = call->vat;
     struct ww_cap *promise;
     ww_rpc_enter(vat);
@@ -280,7 +288,7 @@ ww_err ww_rpc_call_set_pipeline(
 
 void ww_rpc_call_set_streaming(struct ww_rpc_call *call)
 {
-    WW_ASSERT(call->state == CALL_RUNNING && call->target->kind == CAP_SERVER);
+    WW_ASSERT(ww_rpc_call_in_hand(call) && call->target->kind == CAP_SERVER);
     call->streaming = true;
     call->target->local.busy = call;
 }

@@ -547,7 +547,10 @@ static void revoked(void **state)
     ww_membrane_revoke(border.m, WW_EFAILED, "again");
     pair_settle(&p);
     assert_int_equal(inside->canceled, 1);
-    object_go(inside); /* the handler's answer comes too late */
+    assert_int_equal(running.status, WW_EDISCONNECTED); /* whatever the handler does */
+    object_go(inside);
+    pair_settle(&p);
+    assert_int_equal(running.count, 1);
     ww_rpc_request_free(ask(face, M_ECHO, 1, NULL, &o));
     assert_int_equal(o.status, WW_EDISCONNECTED);
     assert_string_equal(o.reason, "gone");
@@ -558,6 +561,136 @@ static void revoked(void **state)
     assert_ok(ww_membrane_pass(border.m, WW_MEMBRANE_OUT, inside_cap, &again));
     assert_int_equal(ww_cap_state(again), WW_CAP_BROKEN);
     ww_cap_unref(again);
+}
+
+static void complete(struct ww_rpc_call *call, unsigned how, struct ww_sb results)
+{
+    struct ww_rpc_request *other;
+    uint16_t path = 0;
+    switch (how) {
+    case 0:
+        ww_sb_set_u64(results, 0, 1);
+        ww_pb_set_cap(ww_sb_ptr(results, 0), inside_cap);
+        ww_rpc_call_return(call);
+        break;
+    case 1:
+        ww_rpc_call_fail(call, WW_EFAILED, "too late");
+        break;
+    case 2:
+        assert_ok(ww_rpc_request_new(inside_cap, TEST_IFACE, M_ECHO, 0, &other));
+        (void)ww_pb_init_struct(ww_rpc_request_params(other), 1, 1);
+        ww_rpc_call_forward_take(call, other);
+        break;
+    default:
+        assert_ok(ww_rpc_call_set_pipeline(call, &path, 1, inside_cap));
+        ww_rpc_call_release_params(call);
+        ww_rpc_call_return(call);
+    }
+}
+
+/* The caller, here or a peer, hears at once; the handler goes on with what it has, and completes in every way
+ * there is, before or after everybody else let go. */
+static void revoked_while_running(void **state)
+{
+    WW_UNUSED(state);
+    for (unsigned i = 0; i < 16; i++) {
+        struct border b = {.policy.ops = &border_ops};
+        struct ww_cap *out, *boot = NULL, *caller;
+        struct outcome o, o2;
+        assert_ok(ww_membrane_new(p.a.vat, &b.policy, &b.m));
+        assert_ok(ww_membrane_pass(b.m, WW_MEMBRANE_OUT, inside_cap, &out));
+        if (i & 4) {
+            assert_ok(ww_rpc_conn_bootstrap(p.a.conn, &boot));
+            ww_rpc_request_free(ask(boot, M_KEEP, 0, out, &o));
+        }
+        caller = ww_cap_ref(i & 4 ? far->kept : out);
+        outcome_init(&o, NULL);
+        outcome_init(&o2, NULL);
+        struct ww_rpc_request *q = call_send(caller, M_LATER, 7, NULL, &o);
+        struct ww_cap *cap = pipeline(q, 0);
+        struct ww_rpc_request *q2 = call_send(cap, M_ECHO, 1, NULL, &o2);
+        pair_settle(&p);
+        assert_int_equal(o.count, 0);
+        struct ww_rpc_call *call = inside->later;
+        struct ww_sb results = ww_pb_init_struct(ww_rpc_call_results(call, 3), 1, 1);
+        ww_membrane_revoke(b.m, WW_EOVERLOADED, "closed");
+        pair_settle(&p);
+        assert_int_equal(o.status, WW_EOVERLOADED);
+        assert_string_equal(o.reason, "closed");
+        assert_int_equal(o2.status, WW_EOVERLOADED);
+        assert_int_equal(inside->canceled, i + 1);
+        assert_true(ww_rpc_call_is_canceled(call));
+        assert_int_equal(ww_sr_u64(ww_pr_struct(ww_rpc_call_params(call)), 0), 7);
+        if (i & 8)
+            complete(call, i % 4, results);
+        ww_rpc_request_free(q);
+        ww_rpc_request_free(q2);
+        ww_cap_unref(cap);
+        ww_cap_unref(caller);
+        ww_cap_unref(out);
+        ww_membrane_unref(b.m);
+        pair_settle(&p);
+        assert_int_equal(b.dropped, i & 4 ? 0 : 1); /* the peer keeps a wrapper that leads nowhere */
+        if (boot)
+            ww_rpc_request_free(ask(boot, M_KEEP, 0, NULL, &o));
+        ww_cap_unref(boot);
+        pair_settle(&p);
+        assert_int_equal(b.dropped, 1);
+        if (!(i & 8))
+            complete(call, i % 4, results);
+        pair_settle(&p);
+        assert_int_equal(inside->seen_count, 0);
+        assert_int_equal(o.count, 1);
+        side_idle(&p.a);
+        side_idle(&p.b);
+    }
+}
+
+/* A streaming call that was cut off breaks the stream of those outside, not the object. */
+static void revoked_in_a_stream(void **state)
+{
+    WW_UNUSED(state);
+    struct outcome o, o2;
+    inside->hold = true;
+    outcome_init(&o, NULL);
+    struct ww_rpc_request *q = call_send(face, M_STREAM, 1, NULL, &o), *q2;
+    q2 = call_send(inside_cap, M_ECHO, 2, NULL, NULL);
+    pair_settle(&p);
+    ww_membrane_revoke(border.m, WW_EFAILED, "closed");
+    pair_settle(&p);
+    assert_int_equal(o.status, WW_EFAILED);
+    object_go(inside);
+    ww_rpc_request_free(q2);
+    q2 = ask(inside_cap, M_ECHO, 3, NULL, &o2);
+    assert_int_equal(o2.status, 0);
+    assert_int_equal(o2.value, 3);
+    ww_rpc_request_free(q);
+    ww_rpc_request_free(q2);
+}
+
+/* A call that its handler left to another one. */
+static void revoked_while_forwarded(void **state)
+{
+    WW_UNUSED(state);
+    struct outcome o;
+    struct object *other;
+    struct ww_cap *other_cap = object_new(p.a.vat, &live, &other);
+    struct ww_rpc_request *q = ask(face, M_LATER, 0, NULL, &o), *child;
+    struct ww_rpc_call *held = inside->later;
+    assert_ok(ww_rpc_request_new(other_cap, TEST_IFACE, M_LATER, 0, &child));
+    (void)ww_pb_init_struct(ww_rpc_request_params(child), 1, 1);
+    ww_rpc_call_forward_take(held, child);
+    pair_settle(&p);
+    ww_membrane_revoke(border.m, WW_EFAILED, "closed");
+    pair_settle(&p);
+    assert_int_equal(o.status, WW_EFAILED);
+    assert_string_equal(o.reason, "closed");
+    assert_int_equal(other->canceled, 1);
+    object_go(other);
+    pair_settle(&p);
+    assert_int_equal(o.count, 1);
+    ww_rpc_request_free(q);
+    ww_cap_unref(other_cap);
 }
 
 static void revoked_releases(void **state)
@@ -679,7 +812,8 @@ int main(void)
     const struct CMUnitTest tests[] = {T(calls_cross), T(order), T(policy_says_no), T(policy_redirects),
         T(home_again), T(wrapped_once), T(pipelined), T(tail_call_inside), T(promise_crosses),
         T(promise_comes_home), T(dropped_promise), T(remote), T(remote_in_one_trip), T(remote_leads_home),
-        T(forwarded_and_pipelined), T(streams_cross), T(revoked), T(revoked_releases), T(revoked_remote),
+        T(forwarded_and_pipelined), T(streams_cross), T(revoked), T(revoked_while_running),
+        T(revoked_in_a_stream), T(revoked_while_forwarded), T(revoked_releases), T(revoked_remote),
         T(revoked_by_its_policy), cmocka_unit_test(out_of_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

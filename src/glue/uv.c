@@ -190,8 +190,9 @@ ww_err ww_uv_link_start(struct ww_uv_link *l, uv_stream_t *stream)
     stream->data = l;
     l->stream = stream;
     if (uv_handle_get_type((uv_handle_t *)stream) == UV_NAMED_PIPE) {
-        int bytes = WW_RPC_WINDOW_PIPE / 2; /* the system doubles it: room for a stream's window */
-        ww_ignore(uv_send_buffer_size((uv_handle_t *)stream, &bytes));
+        int now = 0, bytes = WW_RPC_WINDOW_PIPE / 2; /* the system doubles it: room for a stream's window */
+        if (uv_send_buffer_size((uv_handle_t *)stream, &now) == 0 && now < 2 * bytes)
+            ww_ignore(uv_send_buffer_size((uv_handle_t *)stream, &bytes));
         if (l->window_open)
             ww_rpc_conn_set_stream_window(l->conn, WW_RPC_WINDOW_PIPE);
     }

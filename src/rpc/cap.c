@@ -292,10 +292,9 @@ void ww_rpc_promise_reject(struct ww_cap *p, struct ww_rpc_exc *exc)
     ww_cap_unref(broken);
 }
 
-/* Does a call on `to` take the same way through the peer as one on `p`? Then it cannot overtake. */
-static bool same_way(struct ww_rpc_conn *conn, struct ww_cap *to, struct ww_cap *inner)
+bool ww_rpc_same_way(const struct ww_rpc_conn *conn, const struct ww_cap *to, const struct ww_cap *inner)
 {
-    for (struct ww_cap *at = to; at != inner; at = at->promise.to) {
+    for (const struct ww_cap *at = to; at != inner; at = at->promise.to) {
         if (at->flags & CAP_LOOPED)
             return false;
     }
@@ -307,7 +306,7 @@ bool ww_rpc_promise_loops(struct ww_cap *p, struct ww_cap *to)
     struct ww_cap *inner = ww_rpc_cap_inner(to);
     struct ww_rpc_conn *conn = ww_rpc_cap_conn(p);
     return inner && inner != p && inner->kind != CAP_BROKEN && conn && (p->flags & CAP_CALLS_SENT) &&
-        !same_way(conn, to, inner);
+        !ww_rpc_same_way(conn, to, inner);
 }
 
 void ww_rpc_promise_resolve(struct ww_cap *p, struct ww_cap *to)
@@ -338,7 +337,7 @@ void ww_rpc_promise_resolve(struct ww_cap *p, struct ww_cap *to)
         ww_rpc_promise_settle(p, to);
         return;
     }
-    if (same_way(conn, to, inner)) {
+    if (ww_rpc_same_way(conn, to, inner)) {
         if (inner->kind == CAP_PROMISE)
             inner->flags |=
                 CAP_CALLS_SENT; /* should it come home later, it has to wait for these calls too */

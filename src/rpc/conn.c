@@ -57,6 +57,7 @@ static void import_break(void *ctx, uint64_t key, void *value)
     struct ww_rpc_conn *conn = ctx;
     struct ww_cap *raw = value, *wrapper = raw->import.wrapper;
     WW_UNUSED(key);
+    ww_cap_unref(raw->import.to);
     raw->kind = CAP_BROKEN;
     raw->exc = ww_rpc_exc_ref(conn->close_exc);
     if (wrapper && !wrapper->promise.to)

@@ -230,6 +230,7 @@ void ww_rpc_import_destroy(struct ww_cap *cap)
     if (!conn)
         return;
     ww_rpc_idmap_remove(&conn->imports, cap->import.id);
+    ww_cap_unref(cap->import.to);
     ww_budget_release(conn->budget, WW_RES_BYTES, sizeof(struct ww_cap));
     cap->import.conn = NULL;
     if (!conn->open)

@@ -723,6 +723,41 @@ static void answer_is_pinned_to_its_return(void **state)
     expect_release(&r, 8, 1);
 }
 
+/* A promise that we gave back comes home by the peer's name for it after it was rejected. */
+static void rejected_promise_comes_home(void **state)
+{
+    WW_UNUSED(state);
+    have_object();
+    raw_call(&r, 1, IMPORTED(0), M_ECHO_CAP, 0, PROMISE(8));
+    struct ww_sr ret = raw_next(&r, WW_RPC_RETURN);
+    assert_int_equal(desc_at(ww_pr_struct(ww_sr_ptr(ret, 0)), 0).id, 8);
+    raw_resolve(&r, 8, NO_DESC);
+    struct ww_cap *cap = give(YOUR_ANSWER(1));
+    assert_int_equal(ww_cap_state(cap), WW_CAP_BROKEN);
+    ww_cap_unref(cap);
+    raw_finish(&r, 1, false);
+    expect_release(&r, 8, 1);
+}
+
+/* The same, when it is rejected by way of another promise, and only later. */
+static void promise_rejected_in_two_hops_comes_home(void **state)
+{
+    WW_UNUSED(state);
+    have_object();
+    raw_call(&r, 1, IMPORTED(0), M_ECHO_CAP, 0, PROMISE(8));
+    struct ww_sr ret = raw_next(&r, WW_RPC_RETURN);
+    assert_int_equal(desc_at(ww_pr_struct(ww_sr_ptr(ret, 0)), 0).id, 8);
+    raw_resolve(&r, 8, PROMISE(9));
+    struct ww_cap *cap = give(YOUR_ANSWER(1));
+    assert_int_equal(ww_cap_state(cap), WW_CAP_PROMISE);
+    raw_finish(&r, 1, false);
+    expect_release(&r, 8, 1);
+    raw_resolve(&r, 9, NO_DESC);
+    assert_int_equal(ww_cap_state(cap), WW_CAP_BROKEN);
+    expect_release(&r, 9, 1);
+    ww_cap_unref(cap);
+}
+
 /* ---- results elsewhere */
 
 static void call_yourself(struct raw *raw, uint32_t qid, uint64_t value)
@@ -880,6 +915,8 @@ int main(void)
         T(disembargo_pending_at_the_end),
         T(described_node_is_pinned),
         T(answer_is_pinned_to_its_return),
+        T(rejected_promise_comes_home),
+        T(promise_rejected_in_two_hops_comes_home),
         T(take_from_other_question),
         T(finish_before_return),
         T(finish_before_delivery),

@@ -17,7 +17,7 @@
  *
  * Excused are: failures of whatever passes a link that was cut; everything that a malicious vat had a hand
  * in; failures (never wrong deliveries) once an allocation was refused; circles of promises, which have no
- * end to reach and which nobody collects; and what is left in the tables, while the connection lasts, of
+ * end to reach, until their connections end; and what is left in the tables, while the connection lasts, of
  * calls that have each other's results among their own. */
 #ifndef WW_TEST_FUZZ_GRAPH_H
 #define WW_TEST_FUZZ_GRAPH_H

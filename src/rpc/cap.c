@@ -208,9 +208,21 @@ struct ww_rpc_server *ww_cap_server(struct ww_cap *cap, const struct ww_rpc_serv
     return cap && cap->kind == CAP_SERVER && cap->local.server->ops == ops ? cap->local.server : NULL;
 }
 
-enum ww_cap_state ww_cap_state(const struct ww_cap *cap)
+/* Calls on what was described to the peer go the long way for good; an error at its end is known here. */
+static const struct ww_cap *known_end(const struct ww_cap *cap)
 {
     cap = ww_rpc_cap_inner((struct ww_cap *)cap);
+    struct ww_cap *to = !cap      ? NULL
+        : cap->kind == CAP_IMPORT ? cap->import.to
+        : cap->kind == CAP_PIPE   ? cap->pipe.pipe->promise
+                                  : NULL;
+    to = ww_rpc_cap_inner(to);
+    return to && to->kind == CAP_BROKEN ? to : cap;
+}
+
+enum ww_cap_state ww_cap_state(const struct ww_cap *cap)
+{
+    cap = known_end(cap);
     if (!cap)
         return WW_CAP_NULL;
     if (cap->kind == CAP_PROMISE)
@@ -222,8 +234,8 @@ enum ww_cap_state ww_cap_state(const struct ww_cap *cap)
 
 bool ww_cap_same(const struct ww_cap *a, const struct ww_cap *b)
 {
-    a = ww_rpc_cap_inner((struct ww_cap *)a);
-    b = ww_rpc_cap_inner((struct ww_cap *)b);
+    a = known_end(a);
+    b = known_end(b);
     bool a_null = !a || (a->kind == CAP_BROKEN && (a->flags & CAP_NULL_));
     bool b_null = !b || (b->kind == CAP_BROKEN && (b->flags & CAP_NULL_));
     return a == b || (a_null && b_null);
@@ -292,9 +304,10 @@ void ww_rpc_promise_reject(struct ww_cap *p, struct ww_rpc_exc *exc)
     ww_cap_unref(broken);
 }
 
-bool ww_rpc_same_way(const struct ww_rpc_conn *conn, const struct ww_cap *to, const struct ww_cap *inner)
+/* Does a call on `to` take the same way through the peer as one on `p`? Then it cannot overtake. */
+static bool same_way(struct ww_rpc_conn *conn, struct ww_cap *to, struct ww_cap *inner)
 {
-    for (const struct ww_cap *at = to; at != inner; at = at->promise.to) {
+    for (struct ww_cap *at = to; at != inner; at = at->promise.to) {
         if (at->flags & CAP_LOOPED)
             return false;
     }
@@ -306,7 +319,7 @@ bool ww_rpc_promise_loops(struct ww_cap *p, struct ww_cap *to)
     struct ww_cap *inner = ww_rpc_cap_inner(to);
     struct ww_rpc_conn *conn = ww_rpc_cap_conn(p);
     return inner && inner != p && inner->kind != CAP_BROKEN && conn && (p->flags & CAP_CALLS_SENT) &&
-        !ww_rpc_same_way(conn, to, inner);
+        !same_way(conn, to, inner);
 }
 
 void ww_rpc_promise_resolve(struct ww_cap *p, struct ww_cap *to)
@@ -337,7 +350,7 @@ void ww_rpc_promise_resolve(struct ww_cap *p, struct ww_cap *to)
         ww_rpc_promise_settle(p, to);
         return;
     }
-    if (ww_rpc_same_way(conn, to, inner)) {
+    if (same_way(conn, to, inner)) {
         if (inner->kind == CAP_PROMISE)
             inner->flags |=
                 CAP_CALLS_SENT; /* should it come home later, it has to wait for these calls too */

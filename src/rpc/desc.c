@@ -185,16 +185,9 @@ static struct ww_cap *known_as(struct ww_cap *raw)
 {
     if (raw->kind == CAP_PIPE)
         return raw->pipe.pipe->promise;
-    if (raw->kind != CAP_IMPORT)
-        return raw;
-    if (raw->import.wrapper)
+    if (raw->kind == CAP_IMPORT && raw->import.wrapper)
         return raw->import.wrapper;
-    struct ww_cap *inner = ww_rpc_cap_inner(raw->import.to);
-    if (!inner || (inner->kind != CAP_BROKEN && !ww_rpc_same_way(raw->import.conn, raw->import.to, inner)))
-        return raw;
-    if (inner->kind == CAP_PROMISE)
-        inner->flags |= CAP_CALLS_SENT; /* by the long way */
-    return raw->import.to;
+    return raw;
 }
 
 /* A capability of ours that comes back, or one of the peer's own by way of us: in the second case calls on

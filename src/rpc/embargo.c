@@ -166,14 +166,11 @@ ww_err ww_rpc_recv_disembargo(struct ww_rpc_conn *conn, struct ww_sr msg)
     return err;
 }
 
-/* Who hears of the promise later has to learn of its end all the same, when that is an error, or may still
- * turn out to be one. A way that leads elsewhere than to the peer is not for them: they could overtake calls
- * that others send the long way. */
-static void import_settled(const struct ww_rpc_conn *conn, struct ww_cap *raw, struct ww_cap *to)
+/* Who has the import itself, because it was described to the peer, must learn of an error all the same. */
+static void import_settled(struct ww_cap *raw, struct ww_cap *to)
 {
     struct ww_cap *inner = ww_rpc_cap_inner(to);
-    bool open = inner && inner->kind == CAP_PROMISE;
-    if (inner && (inner->kind == CAP_BROKEN || (open && ww_rpc_same_way(conn, to, inner))))
+    if (inner && (inner->kind == CAP_BROKEN || inner->kind == CAP_PROMISE))
         raw->import.to = ww_cap_ref(to);
 }
 
@@ -203,7 +200,7 @@ ww_err ww_rpc_recv_resolve(struct ww_rpc_conn *conn, struct ww_sr msg)
         err = WW_EPROTO;
     } else if (raw && !(raw->flags & CAP_SETTLED_)) {
         raw->flags |= CAP_SETTLED_;
-        import_settled(conn, raw, to);
+        import_settled(raw, to);
         if (raw->import.wrapper)
             ww_rpc_promise_resolve(raw->import.wrapper, to);
     }

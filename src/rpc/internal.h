@@ -152,7 +152,7 @@ struct ww_cap {
         struct {
             struct ww_rpc_conn *conn;
             struct ww_cap *wrapper; /* the promise around it, not counted; NULL when none */
-            struct ww_cap *to;      /* counted: what Resolve said, see import_settled in embargo.c */
+            struct ww_cap *to;      /* counted: an error, or what may still become one, that Resolve told */
             uint32_t id, count;
             bool promise;
         } import;
@@ -388,9 +388,6 @@ void ww_rpc_promise_resolve(struct ww_cap *p, struct ww_cap *to);
 void ww_rpc_promise_reject(struct ww_cap *p, struct ww_rpc_exc *exc);
 /* Would it need one? */
 bool ww_rpc_promise_loops(struct ww_cap *p, struct ww_cap *to);
-/* Does a call on `to`, which ends at `inner`, take the same way through the peer as one that went over `conn`
- * before it was known? Then it cannot overtake. */
-bool ww_rpc_same_way(const struct ww_rpc_conn *conn, const struct ww_cap *to, const struct ww_cap *inner);
 /* Sets the resolution without looking for an embargo. */
 void ww_rpc_promise_settle(struct ww_cap *p, struct ww_cap *to);
 void ww_rpc_promise_kick(struct ww_cap *p);

@@ -248,17 +248,6 @@ static ww_err take_from(struct ww_rpc_conn *conn, struct ww_rpc_call *call, uint
     return 0;
 }
 
-/* The call to which these results would have gone was cancelled on the way: nobody else can ask for them. The
- * C++ implementation does not pass our Finish on in this case. */
-static void take_unwanted(struct ww_rpc_conn *conn, uint32_t id)
-{
-    struct ww_rpc_call *source = ww_rpc_idmap_get(&conn->answers, id);
-    if (!source || !source->yourself || source->taken)
-        return;
-    source->taken = true;
-    ww_rpc_call_cancel(source);
-}
-
 static ww_err return_read(
     struct ww_rpc_conn *conn, struct ww_rpc_call *call, struct ww_sr ret, struct ww_bytes frame)
 {
@@ -298,9 +287,10 @@ ww_err ww_rpc_recv_return(struct ww_rpc_conn *conn, struct ww_sr ret, struct ww_
     call->q.returned = true;
     if (!ww_sr_bool(ret, 32))
         ww_rpc_exports_release(conn, &call->q.exports);
-    if (call->q.finished) { /* our Finish asked the peer to take the results' capabilities back */
-        if (ww_sr_u16(ret, 3) == WW_RPC_RETURN_TAKE)
-            take_unwanted(conn, ww_sr_u32(ret, 2));
+    if (call->q.finished) {
+        /* Our Finish asked the peer to take the results' capabilities back, or to cancel the call of ours
+         * whose results it would have us take: only the peer knows whether others of its own wait for them.
+         */
         ww_rpc_question_check(call);
         return 0;
     }

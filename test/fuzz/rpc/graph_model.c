@@ -85,7 +85,6 @@ static bool through_result(
     e->links |= target.links;
     e->unknown = true;
     e->veiled |= r->pipe_only;
-    e->shaky |= r->canceled && w->tails;
     if (r->alien || target.kind == END_ANY) {
         e->kind = END_ANY;
         return false;
@@ -244,6 +243,8 @@ static int outcome(struct world *w, const struct record *r, int *ret_text, struc
     struct end end = shadow_end(w, r->target);
     sum->links |= end.links;
     sum->unknown |= end.unknown;
+    if (end.kind == END_ANY || end.kind == END_LOOP)
+        sum->kind = END_ANY;
     switch (r->state) {
     case R_RETURNED:
         return 0;
@@ -278,11 +279,10 @@ void model_done(struct world *w, int record, ww_err status, const char *reason)
     if (r->canceled)
         graph_fail(w, "cancel: call %d was completed although it was freed", record);
     r->done = true;
-    struct end end = shadow_end(w, r->target);
     int text = 0;
-    struct end sum = {0};
+    struct end sum = {.kind = END_OPEN};
     int want = outcome(w, r, &text, &sum);
-    if (end.kind == END_ANY || end.kind == END_LOOP || (want == 0 && status == 0))
+    if (sum.kind == END_ANY || (want == 0 && status == 0))
         return;
     char expected[32];
     reason_format(text, expected);

@@ -295,12 +295,35 @@ static void canceled_here_before_taken(void **state)
     expect_finish(&r, qid, true);
     raw_return_tag(&r, qid, WW_RPC_RETURN_TAKE, 20); /* on its way */
     raw_silent(&r);
-    assert_int_equal(r.object->canceled, 1); /* nobody else could take them */
-    raw_finish(&r, 20, true);                /* some peers pass our Finish on */
+    assert_int_equal(r.object->canceled, 0); /* the peer may have other uses for the results */
+    raw_finish(&r, 20, true);                /* it has none */
     raw_silent(&r);
     assert_int_equal(r.object->canceled, 1);
     object_go(r.object);
+    expect_return(20, WW_RPC_RETURN_CANCELED);
+}
+
+/* The peer names a result in a call of its own, after our Finish crossed its Return. */
+static void canceled_here_but_used_there(void **state)
+{
+    WW_UNUSED(state);
+    have_objects();
+    struct ww_rpc_request *q;
+    struct outcome o;
+    uint32_t qid = pass_back(&q, &o, M_LATER);
+    ww_rpc_request_free(q);
+    expect_finish(&r, qid, true);
+    raw_return_tag(&r, qid, WW_RPC_RETURN_TAKE, 20);
+    raw_call(&r, 21, PROMISED(20, 0), M_ECHO, 5, NO_DESC);
+    raw_silent(&r);
+    assert_int_equal(r.object->canceled, 0);
+    object_go(r.object);
     expect_return(20, WW_RPC_RETURN_ELSEWHERE);
+    uint32_t q21 = expect_tail(IMPORTED(4), 21, 5); /* so the result is where it has to be */
+    raw_return_tag(&r, q21, WW_RPC_RETURN_ELSEWHERE, 0);
+    raw_finish(&r, 21, false);
+    expect_finish(&r, q21, false);
+    raw_finish(&r, 20, true);
 }
 
 /* ---- hints */
@@ -454,7 +477,7 @@ int main(void)
     const struct CMUnitTest tests[] = {T(back_to_the_caller), T(pipelined_before), T(not_without_leave),
         T(other_results_are_not_passed_back), T(canceled_before_forwarding), T(cancel_crosses_the_return),
         T(cancel_crosses_both_returns), T(finish_is_not_cancel), T(taken_and_finished_early),
-        T(taken_then_canceled_here), T(canceled_here_before_taken), T(for_pipeline),
-        T(for_pipeline_of_an_old_peer), T(only_pipelined), T(never_pipelined)};
+        T(taken_then_canceled_here), T(canceled_here_before_taken), T(canceled_here_but_used_there),
+        T(for_pipeline), T(for_pipeline_of_an_old_peer), T(only_pipelined), T(never_pipelined)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

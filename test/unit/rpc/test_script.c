@@ -732,7 +732,7 @@ static void rejected_promise_comes_home(void **state)
     struct ww_sr ret = raw_next(&r, WW_RPC_RETURN);
     assert_int_equal(desc_at(ww_pr_struct(ww_sr_ptr(ret, 0)), 0).id, 8);
     raw_resolve(&r, 8, NO_DESC);
-    struct ww_cap *cap = give(YOUR_ANSWER(1));
+    struct ww_cap *cap = raw_give(&r, YOUR_ANSWER(1));
     assert_int_equal(ww_cap_state(cap), WW_CAP_BROKEN);
     ww_cap_unref(cap);
     raw_finish(&r, 1, false);
@@ -748,7 +748,7 @@ static void promise_rejected_in_two_hops_comes_home(void **state)
     struct ww_sr ret = raw_next(&r, WW_RPC_RETURN);
     assert_int_equal(desc_at(ww_pr_struct(ww_sr_ptr(ret, 0)), 0).id, 8);
     raw_resolve(&r, 8, PROMISE(9));
-    struct ww_cap *cap = give(YOUR_ANSWER(1));
+    struct ww_cap *cap = raw_give(&r, YOUR_ANSWER(1));
     raw_finish(&r, 1, false);
     raw_resolve(&r, 9, NO_DESC);
     assert_int_equal(ww_cap_state(cap), WW_CAP_BROKEN);

@@ -48,7 +48,9 @@ static void closed_check(struct check *c)
         "8: calls of a closed connection");
     note(c, conn->exports.live + conn->imports.live + conn->by_cap.live == 0,
         "8: capabilities of a closed one");
-    note(c, conn->embargoes.live + conn->echo_count == 0 && ww_list_empty(&conn->held),
+    note(c,
+        conn->embargoes.live + conn->echo_count == 0 && ww_list_empty(&conn->held) &&
+            ww_list_empty(&conn->late),
         "8: waiting for nobody");
     note(c, conn->inbound_bytes + conn->held_bytes + conn->calls_held_bytes == 0, "8: bytes of a closed one");
 }
@@ -117,6 +119,8 @@ static void embargoes_check(struct check *c)
 static uint64_t held_bytes(const struct ww_rpc_conn *conn)
 {
     uint64_t bytes = 0;
+    for (const struct ww_list *at = conn->late.next; at != &conn->late; at = at->next)
+        bytes += WW_LIST_ENTRY(at, struct ww_rpc_call, task.node)->a.bytes;
     for (const struct ww_list *at = conn->held.next; at != &conn->held; at = at->next)
         bytes += WW_LIST_ENTRY(at, struct ww_rpc_call, task.node)->a.bytes;
     return bytes;

@@ -38,6 +38,7 @@ ww_err ww_rpc_conn_new(
     ww_list_init(&conn->free_exports);
     ww_list_init(&conn->echoes);
     ww_list_init(&conn->held);
+    ww_list_init(&conn->late);
     ww_list_init(&conn->held_task.node);
     ww_frame_in_init(&conn->in, config->packed, &conn->msg_limits);
     ww_msg_init(&conn->scratch_in, &ww_rpc_cap_ops);

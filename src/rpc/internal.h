@@ -338,7 +338,9 @@ struct ww_rpc_conn {
     uint64_t out_bytes, inbound_bytes, held_bytes;
     uint64_t calls_out, calls_in;
     struct ww_list held;       /* calls, and Disembargoes behind them, that came while we hold too much */
-    uint64_t calls_held_bytes; /* their part of inbound_bytes */
+    struct ww_list late;       /* calls before those: the results of others filled the outgoing queue while
+                                  they were on their way to an object */
+    uint64_t calls_held_bytes; /* what is in both lists, of inbound_bytes */
     struct ww_rpc_task held_task;
     uint64_t serial;                  /* in the vat, never 0 */
     uint64_t stream_window;           /* 0: adaptive */
@@ -396,6 +398,7 @@ void ww_rpc_promise_watch(struct ww_cap *p, struct ww_rpc_waiter *waiter);
 
 /* local.c */
 void ww_rpc_local_deliver(struct ww_rpc_task *task);
+void ww_rpc_local_arrived(struct ww_cap *cap, struct ww_rpc_call *call);
 void ww_rpc_local_completed(struct ww_cap *cap, struct ww_rpc_call *call, struct ww_rpc_exc *exc);
 void ww_rpc_local_drop(struct ww_cap *cap);
 
@@ -518,6 +521,8 @@ WW_MUST_USE ww_err ww_rpc_embargo_add(
 /* Must what comes now wait? */
 bool ww_rpc_held_wanted(const struct ww_rpc_conn *conn);
 void ww_rpc_held_add(struct ww_rpc_conn *conn, struct ww_rpc_call *call, struct ww_cap *target);
+/* At its object's door: must it wait even so? */
+bool ww_rpc_held_late(struct ww_rpc_call *call);
 void ww_rpc_held_remove(struct ww_rpc_call *call);
 /* Something was given back: what waits may be able to go on. */
 void ww_rpc_held_check(struct ww_rpc_conn *conn);

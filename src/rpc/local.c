@@ -18,14 +18,19 @@ static void deliver(struct ww_cap *cap, struct ww_rpc_call *call)
         dispatch(cap, call);
 }
 
-void ww_rpc_local_deliver(struct ww_rpc_task *task)
+void ww_rpc_local_arrived(struct ww_cap *cap, struct ww_rpc_call *call)
 {
-    struct ww_rpc_call *call = WW_CONTAINER_OF(task, struct ww_rpc_call, task);
-    struct ww_cap *cap = call->target;
     if (cap->local.busy || !ww_list_empty(&cap->local.queue))
         ww_list_push_back(&cap->local.queue, &call->task.node);
     else
         deliver(cap, call);
+}
+
+void ww_rpc_local_deliver(struct ww_rpc_task *task)
+{
+    struct ww_rpc_call *call = WW_CONTAINER_OF(task, struct ww_rpc_call, task);
+    if (!ww_rpc_held_late(call))
+        ww_rpc_local_arrived(call->target, call);
 }
 
 static void queue_drain(struct ww_rpc_task *task)

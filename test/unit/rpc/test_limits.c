@@ -584,6 +584,34 @@ static void large_messages(void **state)
     side_idle(&p.a);
 }
 
+/* Many calls of a peer that reads arrive together and have much to return: they wait for one another, in
+ * order. */
+static void many_results(void **state)
+{
+    WW_UNUSED(state);
+    enum { CALLS = 40 };
+    struct ww_cap *cap;
+    struct ww_rpc_request *q[CALLS];
+    struct outcome o[CALLS];
+    assert_ok(ww_rpc_conn_bootstrap(p.a.conn, &cap));
+    p.b.vat->limits.outbound_bytes = 200;
+    for (int i = 0; i < CALLS; i++) {
+        outcome_init(&o[i], NULL);
+        q[i] = call_send(cap, M_ECHO, (uint64_t)i, NULL, &o[i]);
+    }
+    ww_rpc_request_free(q[CALLS - 2]); /* one changes its mind */
+    pair_settle(&p);
+    for (int i = 0; i < CALLS; i++) {
+        if (i == CALLS - 2)
+            continue;
+        assert_int_equal(o[i].status, 0);
+        ww_rpc_request_free(q[i]);
+    }
+    ww_cap_unref(cap);
+    pair_settle(&p);
+    side_idle(&p.a);
+}
+
 /* ---- streams */
 
 struct streaming {
@@ -749,6 +777,6 @@ int main(void)
         R(malformed_parameters), R(too_many_segments), R(deep_and_wide_parameters), R(too_many_questions),
         R(too_many_exports), R(too_many_of_our_capabilities), R(too_many_embargoes), R(too_many_echoes),
         R(replies_unread), R(chain_of_answers), P(queued_calls), P(outbound_and_questions), P(large_messages),
-        P(stream_order), P(stream_error), P(stream_window_ignored), P(stream_adapts)};
+        P(many_results), P(stream_order), P(stream_error), P(stream_window_ignored), P(stream_adapts)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -180,17 +180,23 @@ static void fail_overloaded(struct ww_rpc_call *call, const char *text)
     ww_rpc_call_fail_later(call, ww_rpc_exc_new(call->vat, WW_EOVERLOADED, ww_bytes_str(text)));
 }
 
-/* Is the outcome of `call` itself in its way, when it waits in `p`? Only if something is pipelined on it; and
- * how far a peer can make us look is limited. */
+/* Is the outcome of `call` itself in its way, when it waits in `p`? Only if something is pipelined on it, or
+ * it is another's outcome; and how far a peer can make us look is limited. */
 static bool waits_for_itself(const struct ww_cap *p, const struct ww_rpc_call *call)
 {
-    unsigned hops = call->pipes ? WW_RPC_ROOT_HOPS : 0;
-    while (p->flags & CAP_MEMO && hops-- > 0) {
-        if (p->promise.owner == call)
+    unsigned hops = call->pipes || call->parent ? WW_RPC_ROOT_HOPS : 0;
+    while (p->flags & CAP_MEMO && hops > 0) {
+        const struct ww_rpc_call *owner = p->promise.owner;
+        while (owner != call && owner->state == CALL_FORWARDED && owner->child && hops > 0) {
+            hops--;
+            owner = owner->child;
+        }
+        if (owner == call)
             return true;
-        if (p->promise.owner->state != CALL_QUEUED)
+        if (owner->state != CALL_QUEUED || hops == 0)
             break;
-        p = p->promise.owner->queued_in;
+        p = owner->queued_in;
+        hops--;
     }
     return false;
 }

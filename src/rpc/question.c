@@ -216,7 +216,7 @@ static ww_err results_read(
     struct ww_rpc_conn *conn, struct ww_rpc_call *call, struct ww_sr ret, struct ww_bytes frame)
 {
     struct ww_msg *m = &conn->scratch_in;
-    if (call->sink != SINK_ANSWER || call->yourself) {
+    if (call->sink != SINK_ANSWER || call->yourself || call->only_pipe) {
         m = &call->results;
         WW_TRY(ww_rpc_msg_keep(conn, m, frame));
         ret = ww_pr_struct(ww_sr_ptr(ww_pr_struct(ww_msg_root(m)), 0));

@@ -267,6 +267,87 @@ static void taken_and_finished_early(void **state)
     ww_rpc_request_free(q);
 }
 
+/* Exports a promise and lets it lead to the peer's capability 4; its id. */
+static uint32_t export_leading_back(struct ww_rpc_request **ret_q)
+{
+    struct ww_cap *p;
+    struct ww_cap_resolver *resolver;
+    assert_ok(ww_cap_new_promise(r.s.vat, &p, &resolver));
+    *ret_q = call_send(r.object->kept, M_KEEP, 0, p, NULL);
+    struct desc d = desc_at(ww_pr_struct(ww_sr_ptr(raw_next(&r, WW_RPC_CALL), 1)), 0);
+    ww_cap_resolver_resolve(resolver, r.object->kept);
+    assert_int_equal(expect_resolve(&r, d.id).kind, WW_RPC_DESC_RECEIVER_HOSTED);
+    ww_cap_unref(p);
+    return d.id;
+}
+
+static void call_on(uint32_t qid, uint32_t export, uint16_t results_to, bool only_pipe)
+{
+    struct ww_sb call = raw_begin(&r, WW_RPC_CALL, 3, 3);
+    ww_sb_set_u32(call, 0, qid);
+    ww_sb_set_u16(call, 2, M_ECHO);
+    ww_sb_set_u16(call, 3, results_to);
+    ww_sb_set_u64(call, 1, TEST_IFACE);
+    ww_sb_set_bool(call, 130, only_pipe);
+    ww_sb_set_u32(ww_pb_init_struct(ww_sb_ptr(call, 0), 1, 1), 0, export);
+    raw_send(&r);
+}
+
+/* The call that the peer passed back goes on to the peer once more: the results that come are for our first
+ * one, and stay for as long as that has them. */
+static void taken_from_what_went_on(void **state)
+{
+    WW_UNUSED(state);
+    have_objects();
+    struct ww_rpc_request *k, *q;
+    struct outcome o;
+    outcome_init(&o, NULL);
+    uint32_t export = export_leading_back(&k), qid, cid;
+    q = call_send(r.object->kept, M_CALL, 1, NULL, &o);
+    expect_call(&r, IMPORTED(4), M_CALL, 1, &qid);
+    call_on(20, export, WW_RPC_RESULTS_YOURSELF, false);
+    expect_call(&r, IMPORTED(4), M_ECHO, 0, &cid);
+    raw_return_tag(&r, qid, WW_RPC_RETURN_TAKE, 20);
+    expect_finish(&r, qid, false);
+    raw_return(&r, cid, 55, NO_DESC);
+    expect_return(20, WW_RPC_RETURN_ELSEWHERE);
+    expect_finish(&r, cid, false);
+    raw_finish(&r, 20, false);
+    raw_call(&r, 21, IMPORTED(0), M_ECHO, 9, NO_DESC); /* comes where those results were read */
+    expect_results(&r, 21, 9);
+    assert_int_equal(o.value, 55);
+    assert_int_equal(ww_sr_u64(ww_pr_struct(ww_rpc_request_results(q)), 0), 55);
+    ww_rpc_request_free(q);
+    ww_rpc_request_free(k);
+    raw_next(&r, WW_RPC_FINISH);
+}
+
+/* The results of a call made for its pipeline alone are named by calls long after they came. */
+static void only_pipelined_on_what_went_on(void **state)
+{
+    WW_UNUSED(state);
+    have_objects();
+    r.s.conn->high_unknown = true; /* so it goes on as any call, with a Return */
+    r.s.conn->tail_calls = false;
+    struct ww_rpc_request *k;
+    uint32_t export = export_leading_back(&k), cid;
+    call_on(WW_RPC_HIGH_ID + 3, export, 0, true);
+    expect_call(&r, IMPORTED(4), M_ECHO, 0, &cid);
+    raw_return(&r, cid, 55, HOSTED(9));
+    expect_finish(&r, cid, false);
+    raw_call(&r, 21, IMPORTED(0), M_ECHO, 9, NO_DESC);
+    expect_results(&r, 21, 9);
+    raw_call(&r, 22, PROMISED(WW_RPC_HIGH_ID + 3, 0), M_ECHO, 8, NO_DESC);
+    expect_call(&r, IMPORTED(9), M_ECHO, 8, &cid);
+    raw_return(&r, cid, 8, NO_DESC);
+    expect_results(&r, 22, 8);
+    expect_finish(&r, cid, false);
+    raw_finish(&r, WW_RPC_HIGH_ID + 3, true);
+    expect_release(&r, 9, 1);
+    ww_rpc_request_free(k);
+    raw_next(&r, WW_RPC_FINISH);
+}
+
 static void taken_then_canceled_here(void **state)
 {
     WW_UNUSED(state);
@@ -477,7 +558,8 @@ int main(void)
     const struct CMUnitTest tests[] = {T(back_to_the_caller), T(pipelined_before), T(not_without_leave),
         T(other_results_are_not_passed_back), T(canceled_before_forwarding), T(cancel_crosses_the_return),
         T(cancel_crosses_both_returns), T(finish_is_not_cancel), T(taken_and_finished_early),
-        T(taken_then_canceled_here), T(canceled_here_before_taken), T(canceled_here_but_used_there),
-        T(for_pipeline), T(for_pipeline_of_an_old_peer), T(only_pipelined), T(never_pipelined)};
+        T(taken_from_what_went_on), T(only_pipelined_on_what_went_on), T(taken_then_canceled_here),
+        T(canceled_here_before_taken), T(canceled_here_but_used_there), T(for_pipeline),
+        T(for_pipeline_of_an_old_peer), T(only_pipelined), T(never_pipelined)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,8 +5,9 @@ sockets, with a recorder between the two which says what went over the wire.
 usage: conversation.py OURS CXX SCRATCH [PAIRING[/CASE,CASE]...]   (TAP on stdout; CXX "" when it could not be built)
 A pairing is such as "ww>cxx:unix": who is client, who is server, and how. A missing toolchain skips its pairings, loudly."""
 import asyncio
-import os
+import fnmatch
 import pathlib
+import re
 import sys
 import tempfile
 import threading
@@ -25,7 +26,7 @@ DOC = HERE.parents[2] / "doc/capnp/conversation.md"
 class Case:
     def __init__(self, name, shows, group):
         self.name, self.shows, self.group = name, shows, group
-        self.slow, self.hold, self.wire, self.before, self.skips = [], [], [], [], {}
+        self.slow, self.hold, self.wire, self.before, self.skips, self.inline = [], [], [], [], {}, False
 
 
 def read_cases():
@@ -42,7 +43,10 @@ def read_cases():
         elif words[0] == "slow":
             cases[-1].slow.append((words[1], words[2], int(words[3])))
         elif words[0] == "hold":
-            cases[-1].hold.append((words[1], words[2], words[3], words[4], int(words[5])))
+            kind, _, skip = words[2].partition("+")
+            cases[-1].hold.append((words[1], kind, int(skip or 0), words[3], words[4], int(words[5])))
+        elif words[0] == "inline":
+            cases[-1].inline = True
         elif words[0] == "wire":
             cases[-1].wire.append((words[1], words[2], int(words[3])))
         elif words[0] == "before":
@@ -196,6 +200,21 @@ def check_doc(cases):
             assert why in text, f"the reason why {case.name} is left out for {who} is missing: {why}"
 
 
+def check_references(cases):
+    """The cases and the unit tests that the second table names are there."""
+    names = {case.name for case in cases}
+    rows = DOC.read_text().split("## What the C++ suite tests")[1].splitlines()
+    shown = [row.strip("| ").split(" | ")[1] for row in rows if re.match(r"\| \d", row)]
+    assert len(shown) >= 30, len(shown)
+    for here in shown:
+        for case in re.findall(r"`([a-z][a-z*-]*)`", here):
+            assert fnmatch.filter(names, case), "no such case: " + case
+        for file, tests in re.findall(r"`(rpc/test_\w+\.c)`(?:: ([a-z_, ]+))?", here):
+            source = (HERE.parents[1] / "unit" / file).read_text()
+            for test in filter(None, tests.strip().split(", ")):
+                assert len(re.findall(rf"\b{test}\b", source)) > 1, f"no test {test} in {file}"  # there, and in the list
+
+
 ALL = ["ww>ww:unix", "ww>ww:packed", "ww>cxx:unix", "ww>cxx:tcp", "cxx>ww:unix", "cxx>ww:tcp",
        "ww>go:unix", "ww>go:tcp", "ww>go:packed", "go>ww:unix", "go>ww:tcp", "go>ww:packed"]
 
@@ -221,6 +240,7 @@ def main(ours, cxx, scratch, only):
             list(pool.map(one, only or ALL))
     if not only:
         tap.check("the documentation has every case", lambda: check_doc(cases))
+        tap.check("the documentation names what exists", lambda: check_references(cases))
     return tap.end()
 
 

@@ -20,8 +20,9 @@ class Message:
         count = struct.unpack_from("<I", frame)[0] + 1
         sizes = struct.unpack_from(f"<{count}I", frame, 4)
         at = (4 + 4 * count + 7) & ~7
-        self.segments = []
+        self.frame, self.segments, self.starts = frame, [], []
         for size in sizes:
+            self.starts.append(at)
             self.segments.append(frame[at:at + size * 8])
             at += size * 8
 
@@ -37,6 +38,14 @@ class Message:
             return self.struct_at(target, pad)
         offset = struct.unpack("<i", struct.pack("<I", pointer & 0xfffffffc))[0] >> 2
         return segment, word + 1 + offset, (pointer >> 32) & 0xffff, pointer >> 48
+
+    def with_release(self):
+        """The frame of a Return, which then says releaseParamCaps."""
+        segment, word, data, _ = self.struct_at(0, 0)
+        body, at, _, _ = self.struct_at(segment, word + data)
+        frame = bytearray(self.frame)
+        frame[self.starts[body] + at * 8 + 4] &= 0xfe  # true is the default, so 0
+        return bytes(frame)
 
     def describe(self):
         """Such as call/echo, return/exception, disembargo/sender; and the message's first number."""
@@ -86,7 +95,7 @@ class Conversation:
     messages came; `ended` is set when both sides have gone."""
 
     def __init__(self, plan):
-        self.plan, self.log, self.waiting, self.ended = plan, [], [], threading.Event()
+        self.plan, self.log, self.waiting, self.met, self.ended = plan, [], [], {}, threading.Event()
 
     def count(self, direction, pattern):
         return sum(1 for way, kind, _ in self.log if way == direction and matches(pattern, kind))
@@ -101,8 +110,11 @@ class Conversation:
         for way, pattern, ms in self.plan.slow:
             if way == direction and matches(pattern, kind):
                 await asyncio.sleep(ms / 1000)
-        for way, pattern, until_way, until, number in self.plan.hold:
+        for at, (way, pattern, skip, until_way, until, number) in enumerate(self.plan.hold):
             if way == direction and matches(pattern, kind):
+                self.met[at] = self.met.get(at, 0) + 1
+                if self.met[at] <= skip:
+                    continue
                 news = asyncio.Event()
                 self.waiting.append(news)
                 while self.count(until_way, until) < number and not any(k.startswith("end") for _, k, _ in self.log):
@@ -121,7 +133,12 @@ class Conversation:
                 while (n := frame_bytes(buffer)) and len(buffer) >= n:
                     frame = bytes(buffer[:n])
                     del buffer[:n]
-                    kind, number = Message(frame).describe()
+                    message = Message(frame)
+                    kind, number = message.describe()
+                    if self.plan.inline and direction == "s2c":
+                        if kind == "release":
+                            continue
+                        frame = message.with_release() if kind.startswith("return/") else frame
                     self.note(direction, kind, number)
                     way.queue.put_nowait((kind, frame))
             way.queue.put_nowait((None, bytes(buffer)))

@@ -405,7 +405,7 @@ static int runClient(int argc, char **argv)
             for (auto &line : cases.at(argv[i])) {
                 at = line;
                 auto s = parse(line);
-                if (s.verb == "slow" || s.verb == "hold" || s.verb == "wire" || s.verb == "before" || s.verb == "not")
+                if (s.verb == "slow" || s.verb == "hold" || s.verb == "inline" || s.verb == "wire" || s.verb == "before" || s.verb == "not")
                     continue;
                 if (s.verb == "end")
                     connected = false;

@@ -124,7 +124,7 @@ func runCase(address string, lines []string, packed bool) error {
 	for _, line := range lines {
 		s := parse(line)
 		switch s.verb {
-		case "slow", "hold", "wire", "before", "not":
+		case "slow", "hold", "inline", "wire", "before", "not":
 			continue
 		case "end":
 			connected = false

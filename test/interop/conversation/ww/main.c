@@ -79,7 +79,7 @@ static int dial(const char *address)
 
 static bool is_for_recorder(const char *line)
 {
-    return strncmp(line, "slow ", 5) == 0 || strncmp(line, "hold ", 5) == 0 ||
+    return strncmp(line, "slow ", 5) == 0 || strncmp(line, "hold ", 5) == 0 || strcmp(line, "inline") == 0 ||
         strncmp(line, "wire ", 5) == 0 || strncmp(line, "before ", 7) == 0 || strncmp(line, "not ", 4) == 0;
 }
 

@@ -232,11 +232,11 @@ def files(tap, program, scratch):
         tap.check("files: goes on where it ended, at any byte", resumed)
 
         def corrupt():
-            (store / "c.part").write_bytes(b"x" + data[1:1000])
+            (store / "c.part").write_bytes(bytes([data[0] ^ 1]) + data[1:1000])
             said = subprocess.run([program, "put", server.address, here / "a", "c"], capture_output=True, text=True)
             assert said.returncode == 1 and "checksum" in said.stderr, said
             assert not (store / "c").exists() and not (store / "c.part").exists()
-            (here / "c.part").write_bytes(data[:-1] + b"!")
+            (here / "c.part").write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
             said = subprocess.run([program, "get", server.address, "a", here / "c"], capture_output=True, text=True)
             assert said.returncode == 1 and not (here / "c").exists(), said
         tap.check("files: a wrong byte is found by the checksum", corrupt)

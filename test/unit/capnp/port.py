@@ -88,7 +88,7 @@ class Port:
 def size_of(folder, name, sources, exports, limit):
     """Links a guest without a main and says how large it is."""
     out = folder / f"{name}.wasm"
-    run(*wasm_flags(["-Oz", "-fvisibility=hidden", "-mexec-model=reactor"]), *FLAGS, *sources,
+    run(*wasm_flags(["-Oz", "-flto", "-fvisibility=hidden", "-mexec-model=reactor"]), *FLAGS, *sources,
         *[f"-Wl,--export={symbol}" for symbol in exports], "-Wl,--strip-all,--gc-sections", "-o", out)
     size = out.stat().st_size
     if size > limit:
@@ -128,8 +128,8 @@ def main():
         def rpc():
             guest, size = size_of(folder, "rpc", BASE + CORE + RPC + ["test/unit/rpc/guest.c"], [], RPC_LIMIT)
             return f"{size} bytes, {run(*wasm.runner, guest, 'call').strip()}"
-        tap.case("message core at -Oz", core, no_wasm)
-        tap.case("RPC guest at -Oz", rpc, no_node)
+        tap.case("message core at -Oz -flto", core, no_wasm)
+        tap.case("RPC guest at -Oz -flto", rpc, no_node)
     return 1 if tap.failed else 0
 
 

@@ -228,8 +228,11 @@ void graph_settle(struct world *w)
         for (unsigned v = 0; v < w->vats; v++)
             moved |= ww_rpc_vat_run(w->vat[v].rpc, ++w->now_ns, 4) || !ww_list_empty(&w->vat[v].rpc->ready);
         graph_check(w);
-        for (unsigned i = 0; i < w->links * 2; i++)
-            moved |= w->link[i / 2].side[i & 1].first != NULL;
+        for (unsigned i = 0; i < w->links * 2; i++) {
+            const struct side *side = &w->link[i / 2].side[i & 1];
+            /* Without memory a side may go without a word, and the other has yet to hear of it. */
+            moved |= side->first || (side->hung_up && !w->link[i / 2].side[!(i & 1)].lost);
+        }
         if (!moved)
             return;
     }

@@ -208,34 +208,48 @@ struct ww_rpc_server *ww_cap_server(struct ww_cap *cap, const struct ww_rpc_serv
     return cap && cap->kind == CAP_SERVER && cap->local.server->ops == ops ? cap->local.server : NULL;
 }
 
-/* Calls on what was described to the peer go the long way for good; an error at its end is known here. */
-static const struct ww_cap *known_end(const struct ww_cap *cap)
+/* Calls on what was described to the peer go the long way for good. What else is known of that way, a step
+ * on: the promise that waits for its outcome, or what it turned out to be. */
+static struct ww_cap *known_step(const struct ww_cap *cap)
 {
-    cap = ww_rpc_cap_inner((struct ww_cap *)cap);
-    struct ww_cap *to = !cap      ? NULL
-        : cap->kind == CAP_IMPORT ? cap->import.to
-        : cap->kind == CAP_PIPE   ? cap->pipe.pipe->promise
-                                  : NULL;
-    to = ww_rpc_cap_inner(to);
-    return to && to->kind == CAP_BROKEN ? to : cap;
+    if (cap->kind == CAP_PIPE)
+        return cap->pipe.pipe->promise;
+    if (cap->kind == CAP_IMPORT)
+        return cap->import.wrapper ? cap->import.wrapper : cap->import.to;
+    return NULL;
+}
+
+struct ww_cap *ww_rpc_cap_known(const struct ww_cap *cap)
+{
+    struct ww_cap *at = ww_rpc_cap_inner((struct ww_cap *)cap), *next = at;
+    uint32_t hops = at ? at->vat->limits.resolve_hops : 0; /* a peer can make them lead in a ring */
+    for (; hops > 0 && next; hops--) {
+        at = next;
+        next = ww_rpc_cap_inner(known_step(at));
+    }
+    return at;
+}
+
+bool ww_rpc_cap_is_open(const struct ww_cap *cap)
+{
+    return cap->kind == CAP_PROMISE ||
+        (cap->kind == CAP_IMPORT && cap->import.promise && !(cap->flags & CAP_SETTLED_));
 }
 
 enum ww_cap_state ww_cap_state(const struct ww_cap *cap)
 {
-    cap = known_end(cap);
+    cap = ww_rpc_cap_known(cap);
     if (!cap)
         return WW_CAP_NULL;
-    if (cap->kind == CAP_PROMISE)
-        return WW_CAP_PROMISE;
     if (cap->kind == CAP_BROKEN)
         return cap->flags & CAP_NULL_ ? WW_CAP_NULL : WW_CAP_BROKEN;
-    return WW_CAP_SETTLED;
+    return ww_rpc_cap_is_open(cap) ? WW_CAP_PROMISE : WW_CAP_SETTLED;
 }
 
 bool ww_cap_same(const struct ww_cap *a, const struct ww_cap *b)
 {
-    a = known_end(a);
-    b = known_end(b);
+    a = ww_rpc_cap_known(a);
+    b = ww_rpc_cap_known(b);
     bool a_null = !a || (a->kind == CAP_BROKEN && (a->flags & CAP_NULL_));
     bool b_null = !b || (b->kind == CAP_BROKEN && (b->flags & CAP_NULL_));
     return a == b || (a_null && b_null);

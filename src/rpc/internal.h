@@ -380,6 +380,10 @@ struct ww_cap *ww_rpc_cap_alloc(struct ww_rpc_vat *vat, enum ww_cap_kind kind);
 void ww_rpc_cap_destroy(struct ww_cap *cap);
 /* Where calls on `cap` end as far as is known. NULL for NULL. */
 struct ww_cap *ww_rpc_cap_inner(struct ww_cap *cap);
+/* The same with what is known of the ways over the wire that calls on `cap` keep to. Borrowed. */
+struct ww_cap *ww_rpc_cap_known(const struct ww_cap *cap);
+/* Of one that ww_rpc_cap_known gave: is it still to be known where it leads? */
+bool ww_rpc_cap_is_open(const struct ww_cap *cap);
 struct ww_cap *ww_rpc_promise_new(struct ww_rpc_vat *vat, struct ww_cap *via);
 /* Takes the reference; a broken cap, never NULL unless memory is out. */
 struct ww_cap *ww_rpc_broken_new(struct ww_rpc_vat *vat, struct ww_rpc_exc *exc);
@@ -513,6 +517,8 @@ WW_MUST_USE ww_err ww_rpc_export_release(struct ww_rpc_conn *conn, uint32_t id, 
 void ww_rpc_exports_release(struct ww_rpc_conn *conn, struct ww_rpc_ids *ids);
 WW_MUST_USE ww_err ww_rpc_import(
     struct ww_rpc_conn *conn, uint32_t id, bool promise, struct ww_cap **ret_cap);
+/* The promise around an import that Resolve has yet to come for: a new reference, or NULL without memory. */
+struct ww_cap *ww_rpc_import_promise(struct ww_cap *raw);
 void ww_rpc_import_destroy(struct ww_cap *cap);
 WW_MUST_USE ww_err ww_rpc_embargo_add(
     struct ww_rpc_conn *conn, struct ww_cap *promise, struct ww_cap *target, uint32_t *ret_id);

@@ -304,7 +304,7 @@ struct ww_cap_watch_impl {
     struct ww_rpc_waiter waiter;
     struct ww_rpc_task task;
     struct ww_cap_watch *watch;
-    struct ww_cap *cap;
+    struct ww_cap *cap, *at; /* what is asked about, and the promise in it that is waited for */
 };
 
 static void watch_fire(struct ww_rpc_task *task)
@@ -317,13 +317,27 @@ static void watch_fire(struct ww_rpc_task *task)
         watch->settled(watch);
 }
 
+/* What the next event comes from is kept: it may be known here alone. */
+static ww_err watch_next(struct ww_cap_watch_impl *impl, struct ww_cap *from)
+{
+    struct ww_cap *at = ww_rpc_cap_known(from), *was = impl->at;
+    if (!at || !ww_rpc_cap_is_open(at)) {
+        ww_rpc_task_push(impl->cap->vat, &impl->task);
+        return 0;
+    }
+    at = at->kind == CAP_IMPORT ? ww_rpc_import_promise(at) : ww_cap_ref(at);
+    if (!at)
+        return WW_ENOMEM;
+    ww_rpc_promise_watch(at, &impl->waiter);
+    impl->at = at;
+    ww_cap_unref(was);
+    return 0;
+}
+
 static void watch_follow(struct ww_rpc_waiter *waiter, struct ww_cap *promise)
 {
     struct ww_cap_watch_impl *impl = WW_CONTAINER_OF(waiter, struct ww_cap_watch_impl, waiter);
-    struct ww_cap *inner = ww_rpc_cap_inner(promise);
-    if (inner && inner->kind == CAP_PROMISE)
-        ww_rpc_promise_watch(inner, waiter);
-    else
+    if (watch_next(impl, promise) < 0) /* without memory somebody is told too early rather than never */
         ww_rpc_task_push(impl->cap->vat, &impl->task);
 }
 
@@ -340,9 +354,12 @@ ww_err ww_cap_watch_start(struct ww_cap_watch *watch, struct ww_cap *cap)
     impl->task.run = watch_fire;
     impl->watch = watch;
     impl->cap = ww_cap_ref(cap);
+    impl->at = NULL;
     watch->impl = impl;
-    watch_follow(&impl->waiter, cap);
-    return 0;
+    ww_err err = watch_next(impl, cap);
+    if (err < 0)
+        ww_cap_watch_stop(watch);
+    return err;
 }
 
 void ww_cap_watch_stop(struct ww_cap_watch *watch)
@@ -353,7 +370,8 @@ void ww_cap_watch_stop(struct ww_cap_watch *watch)
     watch->impl = NULL;
     ww_list_remove(&impl->waiter.node);
     ww_list_remove(&impl->task.node);
-    struct ww_cap *cap = impl->cap;
+    struct ww_cap *cap = impl->cap, *at = impl->at;
     ww_free(impl);
+    ww_cap_unref(at);
     ww_cap_unref(cap);
 }

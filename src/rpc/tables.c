@@ -192,6 +192,15 @@ static void cap_revive(struct ww_cap *cap)
     cap->refs++;
 }
 
+struct ww_cap *ww_rpc_import_promise(struct ww_cap *raw)
+{
+    if (raw->import.wrapper)
+        cap_revive(raw->import.wrapper);
+    else
+        raw->import.wrapper = ww_rpc_promise_new(raw->vat, raw);
+    return raw->import.wrapper;
+}
+
 /* One more descriptor named `id`. The new reference is to the promise around the import, if it is an open
  * one. */
 ww_err ww_rpc_import(struct ww_rpc_conn *conn, uint32_t id, bool promise, struct ww_cap **ret_cap)
@@ -205,23 +214,13 @@ ww_err ww_rpc_import(struct ww_rpc_conn *conn, uint32_t id, bool promise, struct
         cap_revive(raw);
     }
     raw->import.count++;
-    if (raw->import.wrapper) {
-        cap_revive(raw->import.wrapper);
-        *ret_cap = raw->import.wrapper;
-        ww_cap_unref(raw);
-        return 0;
-    }
-    if (!raw->import.promise || (raw->flags & CAP_SETTLED_)) {
+    if (!ww_rpc_cap_is_open(raw)) {
         *ret_cap = raw;
         return 0;
     }
-    struct ww_cap *wrapper = ww_rpc_promise_new(conn->vat, raw);
-    ww_cap_unref(raw); /* the wrapper holds it; without one it is released again */
-    if (!wrapper)
-        return WW_ENOMEM;
-    raw->import.wrapper = wrapper;
-    *ret_cap = wrapper;
-    return 0;
+    *ret_cap = ww_rpc_import_promise(raw);
+    ww_cap_unref(raw); /* the promise holds it; without one it is released again */
+    return *ret_cap ? 0 : WW_ENOMEM;
 }
 
 void ww_rpc_import_destroy(struct ww_cap *cap)

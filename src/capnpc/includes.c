@@ -97,7 +97,15 @@ void emit_includes(struct gen *g)
 {
     struct includes inc = {.count = 0};
     find(g, &inc);
-    for (uint32_t i = 0; i < inc.count; i++)
-        put(&g->h, "#include \"%s.h\"\n", include_path(g, inc.files[i]));
+    for (uint32_t i = 0; i < inc.count; i++) {
+        const char *path = include_path(g, inc.files[i]);
+        /* The C++ plugin gives its headers the same name, and installs those of the standard schemas. */
+        put(&g->h, "#include \"%s.h\"\n#ifndef WW_CAPNP_%016llX_H\n", path,
+            (unsigned long long)inc.files[i]->id);
+        put(&g->h,
+            "#error \"%s.h is not what capnpc-ww makes of %s: generate that, and put its -I "
+            "first\"\n#endif\n",
+            path, path);
+    }
     put(&g->h, "\n");
 }

@@ -230,6 +230,23 @@ interface Linux { unix @0 () -> (stdin :EOF); }''')
         assert said.returncode == 0, said.stderr
 
 
+def foreign_header():
+    """C++ headers have the same names: one found in the place of ours is named as the mistake."""
+    folder = SCRATCH / "foreign"
+    (folder / "cxx").mkdir(parents=True)
+    (folder / "base.capnp").write_text("@0x9c5d2f3a81b7e651; struct T { x @0 :Int8; }")
+    (folder / "user.capnp").write_text('@0x9c5d2f3a81b7e652; using B = import "base.capnp"; struct F { t @0 :B.T; }')
+    (folder / "cxx" / "base.capnp.h").write_text("struct base_T_r { int other; };\n")
+    assert make(folder / "out", "user.capnp", folder=folder).returncode == 0
+    for compiler in COMPILERS:
+        line = [compiler, *STRICT, "-I", folder / "out", "-fsyntax-only", folder / "out" / "user.capnp.c"]
+        said = say([*line, "-I", folder / "cxx"])
+        assert said.returncode != 0 and "base.capnp.h is not what capnpc-ww makes of base.capnp" in said.stderr, said.stderr
+        assert make(folder / "made", "base.capnp", folder=folder).returncode == 0
+        said = say([*line, "-I", folder / "made", "-I", folder / "cxx"])
+        assert said.returncode == 0, said.stderr
+
+
 def main():
     tap = Tap()
     shutil.rmtree(SCRATCH, ignore_errors=True)
@@ -246,6 +263,7 @@ def main():
     tap.check("the place of the schemas leaves no trace", lambda: same_elsewhere(made))
     tap.check("types come through aliases", aliases)
     tap.check("an empty prefix is possible", empty_prefix)
+    tap.check("a header of another plugin is told apart", foreign_header)
     tap.check("the plugin by hand", by_hand)
     tap.check("what cannot be written whole is removed", full_disk)
     using = 'using C = import "/ww/c.capnp"; '

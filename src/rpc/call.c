@@ -19,6 +19,8 @@ struct ww_rpc_call *ww_rpc_call_alloc(struct ww_rpc_vat *vat)
     }
     ww_list_init(&call->task.node);
     ww_list_init(&call->cancel_task.node);
+    ww_list_init(&call->q.dependents);
+    ww_list_init(&call->q.dependent);
     call->vat = ww_rpc_vat_ref(vat);
     call->refs = 1;
     call->interest = true;
@@ -43,6 +45,7 @@ void ww_rpc_call_destroy(struct ww_rpc_call *call)
 {
     WW_ASSERT(call->refs == 0 && !call->q.conn && !call->a.conn);
     struct ww_rpc_vat *vat = call->vat;
+    ww_list_remove(&call->q.dependent);
     ww_rpc_pipes_free(call);
     ww_rpc_msg_recycle(call->vat, &call->params);
     ww_rpc_msg_recycle(call->vat, &call->results);

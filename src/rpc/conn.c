@@ -70,7 +70,7 @@ static void question_fail(void *ctx, uint64_t id, void *value)
     struct ww_rpc_conn *conn = ctx;
     struct ww_rpc_call *call = value;
     WW_UNUSED(id);
-    call->q.conn = NULL;
+    ww_rpc_question_over(call);
     if (call->state == CALL_SENT) {
         ww_rpc_call_fail_now(call, ww_rpc_exc_ref(conn->close_exc));
     } else if (call->tail && !call->exc) { /* the results went with the peer */

@@ -256,10 +256,10 @@ struct ww_rpc_call {
     struct ww_rpc_cancel *on_cancel;
 
     struct {
-        struct ww_rpc_conn *conn; /* NULL: is no question */
-        uint32_t id, wires;       /* wires: pipe nodes that name it */
-        uint32_t dependents;      /* calls under way that were sent to its result */
-        struct ww_rpc_call *on;   /* counted: whose dependent this one is */
+        struct ww_rpc_conn *conn;             /* NULL: is no question */
+        uint32_t id, wires;                   /* wires: pipe nodes that name it */
+        struct ww_list dependents, dependent; /* calls under way that were sent to its result */
+        struct ww_rpc_call *on; /* not counted: whose dependent this one is, while that one is a question */
         bool returned, finished;
         bool high;         /* in the table of those without a Return */
         bool held;         /* by the answer that it is a tail call of */
@@ -538,6 +538,9 @@ void ww_rpc_held_drop(struct ww_rpc_conn *conn);
 void ww_rpc_question_send(struct ww_rpc_call *call, struct ww_cap *raw);
 /* The call no longer depends on the one to whose result it was sent. */
 void ww_rpc_question_settled(struct ww_rpc_call *call);
+/* The call is no question any more: there is nothing to keep for those that depended on it. They do not keep
+ * it either, because their own results may be among its own. */
+void ww_rpc_question_over(struct ww_rpc_call *call);
 /* Sends Finish, and frees the slot, when it is time. */
 void ww_rpc_question_check(struct ww_rpc_call *call);
 /* answer.c */

@@ -72,13 +72,21 @@ static ww_err question_new(struct ww_rpc_call *call, struct ww_rpc_conn *conn)
     return 0;
 }
 
+void ww_rpc_question_over(struct ww_rpc_call *call)
+{
+    struct ww_list *node;
+    while ((node = ww_list_pop_front(&call->q.dependents)))
+        WW_LIST_ENTRY(node, struct ww_rpc_call, q.dependent)->q.on = NULL;
+    call->q.conn = NULL;
+}
+
 static void question_free(struct ww_rpc_call *call)
 {
     if (call->q.high)
         ww_rpc_idmap_remove(&call->q.conn->high, call->q.id);
     else
         ww_rpc_slots_remove(&call->q.conn->questions, call->q.id);
-    call->q.conn = NULL;
+    ww_rpc_question_over(call);
     ww_rpc_ids_free(&call->q.exports);
     if (call->tail && !call->exc && call->state == CALL_DONE) { /* its promises, that nobody has */
         call->exc = ww_rpc_exc_ref(call->vat->exc_dropped);
@@ -129,8 +137,8 @@ void ww_rpc_question_send(struct ww_rpc_call *call, struct ww_cap *raw)
     call->state = CALL_SENT;
     conn->calls_out++;
     if (raw->kind == CAP_PIPE) {
-        call->q.on = ww_rpc_call_ref(raw->pipe.call);
-        call->q.on->q.dependents++;
+        call->q.on = raw->pipe.call;
+        ww_list_push_back(&call->q.on->q.dependents, &call->q.dependent);
     }
     ww_cap_unref(call->target);
     call->target = NULL;
@@ -147,9 +155,8 @@ void ww_rpc_question_settled(struct ww_rpc_call *call)
     if (!on)
         return;
     call->q.on = NULL;
-    on->q.dependents--;
+    ww_list_remove(&call->q.dependent);
     ww_rpc_question_check(on);
-    ww_rpc_call_unref(on);
 }
 
 /* A call that others were sent on must not be cancelled under them, even when nobody waits for it by name:
@@ -160,7 +167,7 @@ static bool finish_due(struct ww_rpc_call *call)
         return call->tail ? !call->q.held && !ww_rpc_pipes_live(call) : call->q.wires == 0;
     if (call->abandoned)
         return true;
-    return !call->interest && call->q.dependents == 0 && !ww_rpc_pipes_live(call);
+    return !call->interest && ww_list_empty(&call->q.dependents) && !ww_rpc_pipes_live(call);
 }
 
 /* Before the Return we cannot know what capabilities it carries: the callee releases them

@@ -70,9 +70,10 @@ struct end {
     enum end_kind kind;
     int at; /* the object, or the number in the reason */
     uint32_t links;
-    bool shaky;   /* may be broken just as well */
-    bool veiled;  /* a result of a call whose outcome nobody is told */
-    bool unknown; /* a result: if it is none, the callee may have forgotten the call by then */
+    bool shaky;    /* may be broken just as well */
+    bool veiled;   /* a result of a call whose outcome nobody is told */
+    bool unknown;  /* a result: if it is none, the callee may have forgotten the call by then */
+    uint8_t blind; /* vats, a bit each, that may not be told: of a tail call only the caller is */
 };
 
 enum rec_state { R_SENT, R_RUNNING, R_RETURNED, R_FAILED, R_FORWARDED };

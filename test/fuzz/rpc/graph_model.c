@@ -85,6 +85,8 @@ static bool through_result(
     e->links |= target.links;
     e->unknown = true;
     e->veiled |= r->pipe_only;
+    if (w->tails && r->parent < 0)
+        e->blind |= (uint8_t) ~(1u << r->vat);
     if (r->alien || target.kind == END_ANY) {
         e->kind = END_ANY;
         return false;
@@ -99,6 +101,7 @@ static bool through_result(
         target = undelivered(w, target);
         target.unknown = true;
         target.veiled |= e->veiled;
+        target.blind |= e->blind;
         target.links |= e->links;
         target.shaky |= e->shaky;
         *e = target;
@@ -367,7 +370,7 @@ void model_cap(struct world *w, struct vat *vat, const struct ref *ref, bool qui
         graph_fail(w, "state: a reference is broken for no reason (end %d)", (int)end.kind);
     if (state == WW_CAP_SETTLED && end.kind == END_NULL && !excused)
         graph_fail(w, "state: null is settled");
-    if (!quiet || end.veiled)
+    if (!quiet || end.veiled || end.blind >> vat->id & 1)
         return;
     if (state == WW_CAP_PROMISE && end.kind != END_OPEN && !excused)
         graph_fail(w, "state: a resolved reference remains a promise (end %d)", (int)end.kind);

@@ -266,11 +266,45 @@ static void kept_by_others(void **state)
     ww_cap_unref(target);
 }
 
+/* A call on the result of another; that other's results hold the promise of the first one's result. Both are
+ * finished when nobody wants either. */
+static void result_that_holds_what_was_called_on_it(void **state)
+{
+    WW_UNUSED(state);
+    struct ww_cap *target = have_target(), *p, *first, *second;
+    struct ww_cap_resolver *resolver;
+    assert_ok(ww_cap_new_promise(r.s.vat, &p, &resolver));
+    struct ww_rpc_request *q = call_send(target, M_ECHO_CAP, 0, p, NULL), *on;
+    struct ww_sr call = raw_next(&r, WW_RPC_CALL);
+    uint32_t qid = ww_sr_u32(call, 0), id = desc_at(ww_pr_struct(ww_sr_ptr(call, 1)), 0).id, on_id;
+    first = pipeline(q, 1);
+    assert_ok(ww_rpc_request_new(first, TEST_IFACE, M_NEW, 0, &on));
+    ww_rpc_request_send_for_pipeline(on);
+    second = pipeline(on, 0);
+    expect_call(&r, PROMISED(qid, 1), M_NEW, 0, &on_id);
+    ww_cap_resolver_resolve(resolver, second);
+    expect_resolve(&r, id);
+    ww_cap_unref(first);
+    ww_cap_unref(second);
+    ww_cap_unref(p);
+    raw_return(&r, qid, 0, YOURS(id));
+    expect_finish(&r, qid, false);
+    raw_release(&r, id, 1);
+    ww_rpc_request_free(q);
+    ww_rpc_request_free(on);
+    expect_finish(&r, on_id, true);
+    ww_cap_unref(target);
+    expect_release(&r, 7, 1);
+    raw_release(&r, 0, 1);
+    side_idle(&r.s);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {T(dropped_with_exports_out), T(dropped_with_queued_calls),
         T(two_dropped_that_hold_each_other), T(resolver_outlives_all_caps), T(resolve_after_everyone_left),
-        T(resolver_outlives_the_vat), T(resolved_to_itself), T(kept_by_others)};
+        T(resolver_outlives_the_vat), T(resolved_to_itself), T(kept_by_others),
+        T(result_that_holds_what_was_called_on_it)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

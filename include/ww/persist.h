@@ -1,6 +1,7 @@
-/* ww/persist.h — level 2 of Cap'n Proto RPC: references to objects that outlive connections and restarts
- * (persistent.capnp). A realm of its own: a sturdy reference is Data of WW_PERSIST_REF_BYTES, an owner is
- * Data that the host has authenticated.
+/* ww/persist.h — level 2 of Cap'n Proto RPC: references to objects that outlive connections and restarts.
+ * Peers get them by Persistent.save (capnp/persistent.capnp) and bring them back by Restorer.restore
+ * (ww/persist.capnp; the standard leaves that half to applications). A realm of its own: a sturdy reference
+ * is Data of WW_PERSIST_REF_BYTES, an owner is Data that the host has authenticated.
  *
  * A reference names an entry of a table by a random id and proves itself by a keyed MAC over id and owner. It
  * says nothing about the object, cannot be made without the key, and is worth nothing to anybody but the
@@ -27,10 +28,13 @@ struct ww_persist_ops {
     void (*random)(struct ww_persist_host *host, uint8_t *out, size_t len);
     /* Under a secret key that survives restarts: HMAC-SHA256, keyed BLAKE2b. */
     void (*mac)(struct ww_persist_host *host, struct ww_bytes data, uint8_t ret_mac[WW_PERSIST_MAC_BYTES]);
-    /* The object of that name, alive again: a new reference. */
+    /* The object of that name, alive again: a new reference. It may be a promise (ww_cap_new_promise) where
+     * that takes time. WW_ENOTFOUND where there is no such object any more. */
     ww_err (*restore)(struct ww_persist_host *host, struct ww_bytes object, struct ww_cap **ret_cap);
     /* The table differs from what was stored last. NULL allowed. */
     void (*changed)(struct ww_persist_host *host);
+    /* Seconds since 1970, for Restorers. NULL: no clock, and they take no reference that ever expires. */
+    uint64_t (*now_s)(struct ww_persist_host *host);
 };
 
 /* The table's user embeds this; it outlives the table. */
@@ -62,17 +66,46 @@ WW_API uint32_t ww_persist_forget(struct ww_persist *table, struct ww_bytes obje
 WW_API uint32_t ww_persist_expire(struct ww_persist *table, uint64_t now_s);
 WW_API uint32_t ww_persist_count(const struct ww_persist *table);
 
+/* ---- for peers */
+
 /* At the head of an object's handler: true when `call` was one of Persistent, which is answered then (`save`
- * with the owner that it names in sealFor). */
+ * with the owner that it names in sealFor). In front of a server that capnpc-ww made:
+ *
+ *     static void dispatch(struct ww_rpc_server *rpc, struct ww_rpc_call *call) // of ops given to `rpc`
+ *     {
+ *         if (!ww_persist_serve(table, call, name, 0))
+ *             greeter_Counter_server_ops.dispatch(rpc, call);
+ *     }
+ */
 WW_API bool ww_persist_serve(
     struct ww_persist *table, struct ww_rpc_call *call, struct ww_bytes object, uint64_t expires_s);
+/* A new Restorer(Data) (ww/persist.capnp) over the table, for the peer that proved to be `owner`; `owner`
+ * empty: for references that were sealed for nobody, so anybody may have it. Give it away like any other
+ * capability: as bootstrap, as the result of a login. It may outlive the table, and fails then. WW_EINVAL: an
+ * owner that is too long; WW_ENOMEM. */
+WW_API WW_MUST_USE ww_err ww_persist_restorer(
+    struct ww_persist *table, struct ww_rpc_vat *vat, struct ww_bytes owner, struct ww_cap **ret_cap);
+
+/* The other side of `save`: a request to any implementation's object, whatever its type, for a reference
+ * sealed for `owner` (empty: for whoever holds it). To be sent and freed by the caller. An object that is not
+ * persistent answers WW_EUNIMPLEMENTED. WW_EINVAL: null capability; WW_ENOMEM. Restorers are called by
+ * ww/persist.capnp.rpc.h. */
+WW_API WW_MUST_USE ww_err ww_persist_save_request(
+    struct ww_cap *object, struct ww_bytes owner, struct ww_rpc_request **ret_request);
+/* The reference in its results; valid as long as the request. Empty while the status of the request is not 0,
+ * and for references of realms where they are no Data: read those from ww_rpc_request_results. */
+WW_API struct ww_bytes ww_persist_save_ref(struct ww_rpc_request *request);
+
+/* ---- stored */
 
 /* The table as bytes, under the MAC, for the host to store in one piece (write aside, then rename). */
 WW_API size_t ww_persist_bytes(const struct ww_persist *table);
 WW_API void ww_persist_write(const struct ww_persist *table, uint8_t *out);
-/* Into an empty table. WW_EPROTO: not what ww_persist_write wrote under this key; WW_ELIMIT, WW_ENOMEM,
- * WW_ESTATE: not empty. On an error the table stays empty. */
-WW_API WW_MUST_USE ww_err ww_persist_load(struct ww_persist *table, struct ww_bytes data);
+/* Into an empty table. WW_ECRYPTO: stored under another key, so the one that sealed these references is gone;
+ * WW_EPROTO: damaged, or not what ww_persist_write wrote; WW_ELIMIT, WW_ENOMEM, WW_ESTATE: not empty. On an
+ * error the table stays empty. `reterr_diag` (NULL allowed) says what to do. */
+WW_API WW_MUST_USE ww_err ww_persist_load(
+    struct ww_persist *table, struct ww_bytes data, struct ww_diag *reterr_diag);
 
 #ifdef __cplusplus
 }

@@ -1,19 +1,19 @@
 /* The table of sturdy references. A reference: a version byte, 16 bytes of id, the MAC over both and the
- * owner. A stored table: magic, count, entries (id, expiry, lengths, owner, object), the MAC over all of it.
- */
-#include "base/base.h"
-#include "base/map.h"
-#include "ww/persist.h"
+ * owner. A stored table: magic, count, what tells the key from others, entries (id, expiry, lengths, owner,
+ * object), the MAC over all of it. */
+#include "rpc/persist_int.h"
 
 enum {
     VERSION = 1,
     ID_BYTES = 16,
     TAG_AT = 1 + ID_BYTES,
-    HEAD_BYTES = 12, /* magic, count */
+    KEY_AT = 12, /* after magic and count */
+    KEY_BYTES = 16,
+    HEAD_BYTES = KEY_AT + KEY_BYTES,
     ENTRY_BYTES = ID_BYTES + 12,
     ENTRIES_MAX = 65536,
 };
-static const uint8_t magic[8] = "ww-refs\x01";
+static const uint8_t magic[8] = "ww-refs\x02";
 
 struct entry {
     struct ww_map_node node;
@@ -21,13 +21,6 @@ struct entry {
     uint64_t expires_s;
     uint16_t owner_len, object_len;
     uint8_t bytes[]; /* owner, object */
-};
-
-struct ww_persist {
-    struct ww_persist_host *host;
-    struct ww_map entries;
-    uint32_t max;
-    size_t bytes; /* of all entries, stored */
 };
 
 static struct ww_bytes id_of(const struct ww_map_node *node)
@@ -41,6 +34,7 @@ ww_err ww_persist_new(struct ww_persist_host *host, uint32_t entries_max, struct
     if (!t)
         return WW_ENOMEM;
     t->host = host;
+    ww_list_init(&t->restorers);
     t->max = entries_max ? entries_max : ENTRIES_MAX;
     uint64_t seed[2];
     host->ops->random(host, (uint8_t *)seed, sizeof seed);
@@ -89,6 +83,7 @@ void ww_persist_free(struct ww_persist *table)
 {
     if (!table)
         return;
+    ww_persist_restorers_cut(table);
     (void)entries_drop(table, any, NULL);
     ww_map_fini(&table->entries);
     ww_free(table);
@@ -197,14 +192,24 @@ ww_err ww_persist_restore(struct ww_persist *table, struct ww_bytes ref, struct 
     return table->host->ops->restore(table->host, ww_bytes(object, len), ret_cap);
 }
 
-ww_err ww_persist_revoke(struct ww_persist *table, struct ww_bytes ref)
+static ww_err revoke(struct ww_persist *t, struct ww_bytes ref, const struct ww_bytes *owner)
 {
-    struct entry *e = ref_find(table, ref, NULL);
+    struct entry *e = ref_find(t, ref, owner);
     if (!e)
         return WW_ENOTFOUND;
-    entry_free(table, e);
-    changed(table);
+    entry_free(t, e);
+    changed(t);
     return 0;
+}
+
+ww_err ww_persist_revoke(struct ww_persist *table, struct ww_bytes ref)
+{
+    return revoke(table, ref, NULL);
+}
+
+ww_err ww_persist_revoke_by(struct ww_persist *table, struct ww_bytes ref, struct ww_bytes owner)
+{
+    return revoke(table, ref, &owner);
 }
 
 static bool is_of(const struct entry *e, const void *object)
@@ -235,36 +240,16 @@ uint32_t ww_persist_count(const struct ww_persist *table)
     return (uint32_t)table->entries.count;
 }
 
-bool ww_persist_serve(
-    struct ww_persist *table, struct ww_rpc_call *call, struct ww_bytes object, uint64_t expires_s)
-{
-    if (ww_rpc_call_interface(call) != WW_PERSISTENT_ID)
-        return false;
-    if (ww_rpc_call_method(call) != 0) {
-        ww_rpc_call_fail(call, WW_EUNIMPLEMENTED, "Persistent has no such method");
-        return true;
-    }
-    struct ww_pr seal_for = ww_sr_ptr(ww_pr_struct(ww_rpc_call_params(call)), 0);
-    uint8_t ref[WW_PERSIST_REF_BYTES];
-    ww_err err = 0;
-    if (ww_pr_kind(seal_for) != WW_PTR_NULL && ww_pr_kind(seal_for) != WW_PTR_LIST)
-        err = WW_EINVAL; /* an owner that we do not understand must not become nobody */
-    struct ww_bytes owner = ww_pr_data(seal_for);
-    if (err == 0 && ww_pr_kind(seal_for) == WW_PTR_LIST && owner.len == 0)
-        err = WW_EINVAL;
-    if (err == 0)
-        err = ww_persist_save(table, object, owner, expires_s, ref);
-    if (err < 0) {
-        ww_rpc_call_fail(call, err, "the reference could not be made: %s", ww_err_text(err));
-        return true;
-    }
-    struct ww_sb results = ww_pb_init_struct(ww_rpc_call_results(call, 10), 0, 1);
-    ww_pb_set_data(ww_sb_ptr(results, 0), ww_bytes(ref, sizeof ref));
-    ww_rpc_call_return(call);
-    return true;
-}
-
 /* ---- stored */
+
+/* The same for the same key, and of no use to whoever would guess it: nothing else is tagged that begins so.
+ */
+static void key_check(const struct ww_persist *t, uint8_t ret_check[KEY_BYTES])
+{
+    uint8_t tag[WW_PERSIST_MAC_BYTES];
+    t->host->ops->mac(t->host, WW_BYTES_LIT("which key"), tag);
+    memcpy(ret_check, tag, KEY_BYTES);
+}
 
 size_t ww_persist_bytes(const struct ww_persist *table)
 {
@@ -276,6 +261,7 @@ void ww_persist_write(const struct ww_persist *table, uint8_t *out)
     uint8_t *at = out;
     memcpy(at, magic, sizeof magic);
     ww_le32_store(at + 8, (uint32_t)table->entries.count);
+    key_check(table, at + KEY_AT);
     at += HEAD_BYTES;
     for (struct ww_map_node *n = ww_map_next(&table->entries, NULL); n; n = ww_map_next(&table->entries, n)) {
         const struct entry *e = WW_CONTAINER_OF(n, struct entry, node);
@@ -304,24 +290,44 @@ static ww_err entry_load(struct ww_persist *t, const uint8_t **at, const uint8_t
         ww_bytes(p + ENTRY_BYTES + owner_len, object_len), ww_le64_load(p + ID_BYTES));
 }
 
-ww_err ww_persist_load(struct ww_persist *table, struct ww_bytes data)
+/* Whether these are a table's bytes, as they were written, under this key. */
+static ww_err stored_check(const struct ww_persist *t, struct ww_bytes data, struct ww_diag *reterr_diag)
+{
+    uint8_t tag[WW_PERSIST_MAC_BYTES], key[KEY_BYTES];
+    if (data.len < HEAD_BYTES + WW_PERSIST_MAC_BYTES || memcmp(data.ptr, magic, sizeof magic) != 0)
+        return ww_diag_set(reterr_diag, WW_EPROTO,
+            "this is no table of references of this version: give what ww_persist_write wrote, all of it");
+    size_t tagged = data.len - WW_PERSIST_MAC_BYTES;
+    key_check(t, key);
+    if (!same(key, data.ptr + KEY_AT, sizeof key))
+        return ww_diag_set(reterr_diag, WW_ECRYPTO,
+            "the table of references was stored under another key: bring that key back, or begin with an "
+            "empty table, and all references given out so far lead to nothing");
+    t->host->ops->mac(t->host, ww_bytes(data.ptr, tagged), tag);
+    if (!same(tag, data.ptr + tagged, sizeof tag))
+        return ww_diag_set(reterr_diag, WW_EPROTO,
+            "the stored table of references is damaged: take an undamaged copy of it");
+    return 0;
+}
+
+ww_err ww_persist_load(struct ww_persist *table, struct ww_bytes data, struct ww_diag *reterr_diag)
 {
     if (table->entries.count)
-        return WW_ESTATE;
-    if (data.len < HEAD_BYTES + WW_PERSIST_MAC_BYTES || memcmp(data.ptr, magic, sizeof magic) != 0)
-        return WW_EPROTO;
-    uint8_t tag[WW_PERSIST_MAC_BYTES];
+        return ww_diag_set(reterr_diag, WW_ESTATE, "references are loaded into an empty table only");
+    WW_TRY(stored_check(table, data, reterr_diag));
     const uint8_t *at = data.ptr + HEAD_BYTES, *end = data.ptr + data.len - WW_PERSIST_MAC_BYTES;
-    table->host->ops->mac(table->host, ww_bytes(data.ptr, data.len - WW_PERSIST_MAC_BYTES), tag);
-    if (!same(tag, end, sizeof tag))
-        return WW_EPROTO;
     ww_err err = 0;
     uint32_t count = ww_le32_load(data.ptr + 8);
     for (uint32_t i = 0; i < count && err == 0; i++)
         err = entry_load(table, &at, end);
     if (err == 0 && at != end)
         err = WW_EPROTO;
-    if (err < 0)
-        (void)entries_drop(table, any, NULL);
-    return err;
+    if (err == 0)
+        return 0;
+    (void)entries_drop(table, any, NULL);
+    if (err == WW_ELIMIT)
+        return ww_diag_set(reterr_diag, err,
+            "%u references are stored, and the table takes %u: make it larger", (unsigned)count,
+            (unsigned)table->max);
+    return ww_diag_set(reterr_diag, err, "the references could not be loaded: %s", ww_err_text(err));
 }

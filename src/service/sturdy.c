@@ -32,10 +32,17 @@ static void sturdy_changed(struct ww_persist_host *host)
         s->ops->changed(s);
 }
 
+static uint64_t sturdy_now(struct ww_persist_host *host)
+{
+    struct ww_sturdy *s = self_of(host);
+    return s->env->ops->wall_ns(s->env) / 1000000000u;
+}
+
 ww_err ww_sturdy_new(struct ww_sturdy *self, const struct ww_sturdy_ops *ops, struct ww_env *env,
     const uint8_t key[WW_STURDY_KEY_BYTES], struct ww_persist **ret_table)
 {
-    static const struct ww_persist_ops host_ops = {sturdy_random, sturdy_mac, sturdy_restore, sturdy_changed};
+    static const struct ww_persist_ops host_ops = {
+        sturdy_random, sturdy_mac, sturdy_restore, sturdy_changed, sturdy_now};
     *self = (struct ww_sturdy){.host.ops = &host_ops, .ops = ops, .env = env};
     memcpy(self->key, key, sizeof self->key);
     return ww_persist_new(&self->host, 0, ret_table);

@@ -1,5 +1,5 @@
 /* service/sturdy.h — the host's half of ww/persist.h with the house's cryptography: references and stored
- * tables under HMAC-SHA256, ids from the environment's randomness. */
+ * tables under HMAC-SHA256, ids from the environment's randomness, Restorers by its clock. */
 #ifndef WW_SERVICE_STURDY_H
 #define WW_SERVICE_STURDY_H
 

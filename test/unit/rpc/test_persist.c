@@ -1,59 +1,15 @@
 /* Sturdy references: saved over a connection, restored after a restart, and worth nothing to anybody else.
  * The MAC is a toy; the house's own is tested where it is used. */
 #include "test/lib/alloc_fail.h"
-#include "base/map.h"
-#include "base/prng.h"
 #include "pair.h"
-#include "ww/persist.h"
+#include "persist_host.h"
 
-struct host {
-    struct ww_persist_host host;
-    struct ww_prng prng;
-    uint64_t key;
-    unsigned changed, restored;
-    struct ww_rpc_vat *vat;
-    char last[64];
-};
-
-static void host_random(struct ww_persist_host *host, uint8_t *out, size_t len)
-{
-    ww_prng_fill(&WW_CONTAINER_OF(host, struct host, host)->prng, out, len);
-}
-
-static void host_mac(
-    struct ww_persist_host *host, struct ww_bytes data, uint8_t ret_mac[WW_PERSIST_MAC_BYTES])
-{
-    struct host *h = WW_CONTAINER_OF(host, struct host, host);
-    for (uint64_t i = 0; i < WW_PERSIST_MAC_BYTES / 8; i++) {
-        uint64_t seed[2] = {h->key, i};
-        ww_le64_store(ret_mac + i * 8, ww_siphash13(seed, data));
-    }
-}
-
-static ww_err host_restore(struct ww_persist_host *host, struct ww_bytes object, struct ww_cap **ret_cap)
-{
-    struct host *h = WW_CONTAINER_OF(host, struct host, host);
-    h->restored++;
-    assert_true(object.len < sizeof h->last);
-    memcpy(h->last, object.ptr, object.len);
-    h->last[object.len] = 0;
-    return ww_cap_new_broken(h->vat, WW_EFAILED, "a stand-in", ret_cap);
-}
-
-static void host_changed(struct ww_persist_host *host)
-{
-    WW_CONTAINER_OF(host, struct host, host)->changed++;
-}
-
-static const struct ww_persist_ops host_ops = {host_random, host_mac, host_restore, host_changed};
 static struct host h;
 static struct ww_persist *table;
 
 static void host_init(uint64_t key)
 {
-    struct ww_rpc_vat *vat = h.vat;
-    h = (struct host){.host.ops = &host_ops, .key = key, .vat = vat};
-    ww_prng_init(&h.prng, 77);
+    host_start(&h, h.vat, key);
 }
 
 static int up(void **state)
@@ -115,8 +71,8 @@ static void restart(void **state)
     host_init(1);
     assert_ok(ww_persist_new(&h.host, 0, &table));
     assert_int_equal(again(a, ""), WW_ENOTFOUND);
-    assert_ok(ww_persist_load(table, ww_bytes(bytes, len)));
-    assert_int_equal(ww_persist_load(table, ww_bytes(bytes, len)), WW_ESTATE);
+    assert_ok(ww_persist_load(table, ww_bytes(bytes, len), NULL));
+    assert_int_equal(ww_persist_load(table, ww_bytes(bytes, len), NULL), WW_ESTATE);
     assert_int_equal(ww_persist_count(table), 3);
     assert_ok(again(a, "anybody"));
     assert_string_equal(h.last, "door");
@@ -126,7 +82,9 @@ static void restart(void **state)
     ww_persist_free(table);
     host_init(2); /* another key: another realm */
     assert_ok(ww_persist_new(&h.host, 0, &table));
-    assert_int_equal(ww_persist_load(table, ww_bytes(bytes, len)), WW_EPROTO);
+    struct ww_diag diag = {0};
+    assert_int_equal(ww_persist_load(table, ww_bytes(bytes, len), &diag), WW_ECRYPTO);
+    assert_non_null(strstr(diag.text, "another key: bring that key back"));
     ww_free(bytes);
 }
 
@@ -200,6 +158,17 @@ static void limits(void **state)
     assert_ok(ww_persist_save(small, none, none, 0, ref));
     assert_ok(ww_persist_save(small, none, none, 0, ref));
     assert_int_equal(ww_persist_save(small, none, none, 0, ref), WW_ELIMIT);
+    assert_ok(ww_persist_save(table, none, none, 0, ref));
+    assert_ok(ww_persist_save(table, none, none, 0, ref));
+    size_t len;
+    struct ww_diag diag = {0};
+    uint8_t *bytes = stored(&len);
+    ww_persist_free(small);
+    assert_ok(ww_persist_new(&h.host, 2, &small));
+    assert_int_equal(ww_persist_load(small, ww_bytes(bytes, len), &diag), WW_ELIMIT);
+    assert_string_equal(diag.text, "3 references are stored, and the table takes 2: make it larger");
+    assert_int_equal(ww_persist_count(small), 0);
+    ww_free(bytes);
     ww_persist_free(small);
 }
 
@@ -215,13 +184,14 @@ static void damaged(void **state)
     ww_persist_free(table);
     assert_ok(ww_persist_new(&h.host, 0, &table));
     for (size_t i = 0; i < len; i++) {
-        assert_int_equal(ww_persist_load(table, ww_bytes(bytes, i)), WW_EPROTO);
+        assert_int_equal(ww_persist_load(table, ww_bytes(bytes, i), NULL), WW_EPROTO);
         bytes[i] ^= 0x40;
-        assert_int_equal(ww_persist_load(table, ww_bytes(bytes, len)), WW_EPROTO);
+        assert_int_equal(
+            ww_persist_load(table, ww_bytes(bytes, len), NULL), i >= 12 && i < 28 ? WW_ECRYPTO : WW_EPROTO);
         bytes[i] ^= 0x40;
         assert_int_equal(ww_persist_count(table), 0);
     }
-    assert_ok(ww_persist_load(table, ww_bytes(bytes, len)));
+    assert_ok(ww_persist_load(table, ww_bytes(bytes, len), NULL));
     ww_free(bytes);
 }
 
@@ -256,7 +226,10 @@ static void over_the_wire(void **state)
     struct pair p;
     pair_init(&p, make_thing, false);
     struct ww_cap *cap;
+    ww_persist_free(table);
+    assert_ok(ww_persist_new(&h.host, 2, &table));
     assert_ok(ww_rpc_conn_bootstrap(p.a.conn, &cap));
+    uint8_t last[WW_PERSIST_REF_BYTES];
     for (unsigned i = 0; i < 5; i++) {
         struct ww_rpc_request *q;
         uint64_t iface = i == 4 ? TEST_IFACE : WW_PERSISTENT_ID;
@@ -270,6 +243,8 @@ static void over_the_wire(void **state)
         pair_settle(&p);
         if (i >= 2) {
             assert_true(ww_rpc_request_status(q) < 0);
+            if (i == 2)
+                assert_non_null(strstr(ww_rpc_request_reason(q), "sealFor is Data of 1 to 1024 bytes here"));
         } else {
             assert_ok(ww_rpc_request_status(q));
             struct ww_bytes ref = ww_pr_data(ww_sr_ptr(ww_pr_struct(ww_rpc_request_results(q)), 0));
@@ -277,10 +252,30 @@ static void over_the_wire(void **state)
             assert_int_equal(again(ref.ptr, "bob"), i == 1 ? WW_ENOTFOUND : 0);
             assert_int_equal(again(ref.ptr, "alice"), 0);
             assert_string_equal(h.last, "thing");
+            memcpy(last, ref.ptr, ref.len);
         }
         ww_rpc_request_free(q);
     }
     assert_int_equal(ww_persist_count(table), 2);
+    static uint8_t large[WW_PERSIST_OWNER_MAX + 1] = {1};
+    for (size_t n = sizeof large; n >= sizeof large - 1; n--) { /* too long for an owner; no room any more */
+        struct ww_rpc_request *q;
+        assert_ok(ww_persist_save_request(cap, ww_bytes(large, n), &q));
+        ww_rpc_request_send(q, NULL);
+        pair_settle(&p);
+        assert_int_equal(ww_rpc_request_status(q), n == sizeof large ? WW_EFAILED : WW_EOVERLOADED);
+        assert_non_null(strstr(ww_rpc_request_reason(q), n == sizeof large ? "1 to 1024" : "revoke some"));
+        assert_int_equal(ww_persist_save_ref(q).len, 0);
+        ww_rpc_request_free(q);
+    }
+    assert_ok(ww_persist_revoke(table, ww_bytes(last, sizeof last)));
+    struct ww_rpc_request *q;
+    assert_ok(ww_persist_save_request(cap, WW_BYTES_LIT("bob"), &q));
+    ww_rpc_request_send(q, NULL);
+    pair_settle(&p);
+    assert_ok(ww_rpc_request_status(q));
+    assert_ok(again(ww_persist_save_ref(q).ptr, "bob"));
+    ww_rpc_request_free(q);
     ww_cap_unref(cap);
     pair_fini(&p);
 }

@@ -148,8 +148,7 @@ void ww_rpc_answer_forget(struct ww_rpc_call *call)
     ww_budget_release(conn->budget, WW_RES_BYTES, call->a.held);
     conn->held_bytes -= call->a.held;
     call->a.held = 0;
-    if (!call->results_lent)
-        ww_rpc_results_drop(call);
+    ww_rpc_results_drop(call);
 }
 
 static ww_err answer_new(struct ww_rpc_conn *conn, uint32_t id, struct ww_rpc_call **ret_call)

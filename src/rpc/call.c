@@ -149,10 +149,13 @@ void ww_rpc_call_drop_params(struct ww_rpc_call *call)
     ww_rpc_answer_uncharge(call);
 }
 
-/* An exception takes the place of results that were begun. */
+/* An exception takes the place of results that were begun, or nobody can ask for them again. What is on its
+ * way to the peer stays in place until it is written: of that, only the references go. */
 void ww_rpc_results_drop(struct ww_rpc_call *call)
 {
-    if (call->results_built)
+    if (call->results_lent)
+        (void)ww_msg_cap_slots(&call->results, 0);
+    else if (call->results_built)
         ww_rpc_msg_recycle(call->vat, &call->results);
     call->results_built = call->has_results = false;
 }

@@ -4,11 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "rpc/internal.h"
+#include "hostile.h"
 
 enum { HANDS = 6, CONNS = 2, PROMISES = 64 };
 
 struct input {
+    struct hostile hostile; /* says what the peers send */
     const uint8_t *at, *end;
 };
 
@@ -17,10 +18,9 @@ static uint8_t take(struct input *in)
     return in->at < in->end ? *in->at++ : 0;
 }
 
-static uint32_t id_of(struct input *in)
+static uint8_t hostile_take(struct hostile *hostile)
 {
-    uint8_t b = take(in);
-    return b < 250 ? b % 5 : (uint32_t)b << 24 | b;
+    return take(WW_CONTAINER_OF(hostile, struct input, hostile));
 }
 
 struct world {
@@ -125,51 +125,12 @@ static struct ww_sb begin(struct world *w, uint16_t tag, uint16_t data_words, ui
     return ww_pb_init_struct(ww_sb_ptr(msg, 0), data_words, ptrs);
 }
 
-static void put_promised(struct input *in, struct ww_pb at)
-{
-    struct ww_sb promised = ww_pb_init_struct(at, 1, 1);
-    ww_sb_set_u32(promised, 0, id_of(in));
-    uint32_t n = take(in) % 3;
-    struct ww_lb ops = ww_pb_init_structs(ww_sb_ptr(promised, 0), 1, 0, n);
-    for (uint32_t i = 0; i < n; i++) {
-        ww_sb_set_u16(ww_lb_struct(ops, i), 0, take(in) % 17 != 16);
-        ww_sb_set_u16(ww_lb_struct(ops, i), 1, take(in) % 4);
-    }
-}
-
-static void put_desc(struct input *in, struct ww_sb desc)
-{
-    uint16_t kind = take(in) % 7;
-    ww_sb_set_u16(desc, 0, kind);
-    if (kind == WW_RPC_DESC_RECEIVER_ANSWER)
-        put_promised(in, ww_sb_ptr(desc, 0));
-    else if (kind == WW_RPC_DESC_THIRD_PARTY)
-        ww_sb_set_u32(ww_pb_init_struct(ww_sb_ptr(desc, 0), 1, 1), 0, id_of(in));
-    else
-        ww_sb_set_u32(desc, 1, id_of(in));
-}
-
-static void put_target(struct input *in, struct ww_pb at)
-{
-    struct ww_sb target = ww_pb_init_struct(at, 1, 1);
-    if (take(in) & 1) {
-        ww_sb_set_u16(target, 2, 1);
-        put_promised(in, ww_sb_ptr(target, 0));
-    } else {
-        ww_sb_set_u32(target, 0, id_of(in));
-    }
-}
-
 static void put_payload(struct input *in, struct ww_pb at)
 {
     struct ww_sb payload = ww_pb_init_struct(at, 0, 2);
     struct ww_sb content = ww_pb_init_struct(ww_sb_ptr(payload, 0), 1, 3);
     uint32_t n = take(in) % 4;
-    struct ww_lb table = ww_pb_init_structs(ww_sb_ptr(payload, 1), 1, 1, n);
-    for (uint32_t i = 0; i < n; i++) {
-        put_desc(in, ww_lb_struct(table, i));
-        ww_le64_store(ww_sb_ptr(content, i).at, 3 | (uint64_t)i << 32);
-    }
+    hostile_caps(&in->hostile, payload, content, n);
     if (take(in) % 8 == 7 && n > 0)
         ww_le64_store(ww_sb_ptr(payload, 0).at, 3); /* the content is a capability itself */
 }
@@ -179,24 +140,24 @@ static void put_message(struct world *w, struct input *in)
     struct ww_sb sb;
     switch (take(in) % 10) {
     case 0:
-        ww_sb_set_u32(begin(w, WW_RPC_BOOTSTRAP, 1, 1), 0, id_of(in));
+        ww_sb_set_u32(begin(w, WW_RPC_BOOTSTRAP, 1, 1), 0, hostile_id(&in->hostile));
         break;
     case 1:
     case 2: {
         sb = begin(w, WW_RPC_CALL, 3, 3);
-        ww_sb_set_u32(sb, 0, id_of(in));
+        ww_sb_set_u32(sb, 0, hostile_id(&in->hostile));
         uint8_t how = take(in);
         ww_sb_set_u16(sb, 3, how % 8 == 7);
         ww_sb_set_bool(sb, 129, how & 32);
         ww_sb_set_bool(sb, 130, how & 64);
-        put_target(in, ww_sb_ptr(sb, 0));
+        hostile_target(&in->hostile, ww_sb_ptr(sb, 0));
         put_payload(in, ww_sb_ptr(sb, 1));
         break;
     }
     case 3:
     case 4: {
         sb = begin(w, WW_RPC_RETURN, 2, 1);
-        ww_sb_set_u32(sb, 0, id_of(in));
+        ww_sb_set_u32(sb, 0, hostile_id(&in->hostile));
         uint8_t bits = take(in), tag = take(in);
         ww_sb_set_bool(sb, 32, bits & 1);
         ww_sb_set_bool(sb, 33, bits & 2);
@@ -204,12 +165,12 @@ static void put_message(struct world *w, struct input *in)
         if (tag < 200)
             put_payload(in, ww_sb_ptr(sb, 0));
         else
-            ww_sb_set_u32(sb, 2, id_of(in));
+            ww_sb_set_u32(sb, 2, hostile_id(&in->hostile));
         break;
     }
     case 5: {
         sb = begin(w, WW_RPC_FINISH, 1, 0);
-        ww_sb_set_u32(sb, 0, id_of(in));
+        ww_sb_set_u32(sb, 0, hostile_id(&in->hostile));
         uint8_t bits = take(in);
         ww_sb_set_bool(sb, 32, bits & 1);
         ww_sb_set_bool(sb, 33, bits & 2);
@@ -217,25 +178,25 @@ static void put_message(struct world *w, struct input *in)
     }
     case 6:
         sb = begin(w, WW_RPC_RESOLVE, 1, 1);
-        ww_sb_set_u32(sb, 0, id_of(in));
+        ww_sb_set_u32(sb, 0, hostile_id(&in->hostile));
         ww_sb_set_u16(sb, 2, take(in) % 8 == 7);
-        put_desc(in, ww_pb_init_struct(ww_sb_ptr(sb, 0), 1, 1));
+        hostile_desc(&in->hostile, ww_pb_init_struct(ww_sb_ptr(sb, 0), 1, 1));
         break;
     case 7:
         sb = begin(w, WW_RPC_RELEASE, 1, 0);
-        ww_sb_set_u32(sb, 0, id_of(in));
+        ww_sb_set_u32(sb, 0, hostile_id(&in->hostile));
         ww_sb_set_u32(sb, 1, take(in) % 3);
         break;
     case 8:
         sb = begin(w, WW_RPC_DISEMBARGO, 1, 2);
-        ww_sb_set_u32(sb, 0, id_of(in));
+        ww_sb_set_u32(sb, 0, hostile_id(&in->hostile));
         ww_sb_set_u16(sb, 2, take(in) % 9 == 8 ? 2 : take(in) & 1);
-        put_target(in, ww_sb_ptr(sb, 0));
+        hostile_target(&in->hostile, ww_sb_ptr(sb, 0));
         break;
     default:
         sb = begin(w, WW_RPC_UNIMPLEMENTED, 1, 1);
         ww_sb_set_u16(sb, 0, take(in) % 15);
-        ww_sb_set_u32(ww_pb_init_struct(ww_sb_ptr(sb, 0), 1, 1), 0, id_of(in));
+        ww_sb_set_u32(ww_pb_init_struct(ww_sb_ptr(sb, 0), 1, 1), 0, hostile_id(&in->hostile));
     }
 }
 
@@ -459,7 +420,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct ww_rpc_stream_ops stream_ops = {0};
-    struct input in = {data, data + size};
+    struct input in = {{hostile_take, 5, 4, 17, false}, data, data + size};
     struct world w = {.server.ops = &object_ops, .cancel.canceled = canceled};
     struct ww_rpc_vat_config config = {.limits = {.message_bytes = 1 << 16,
                                            .inbound_bytes = 4096, /* so that calls are held back */

@@ -253,6 +253,7 @@ extern void (*graph_finding)(const char *text);
 __attribute__((noreturn, format(printf, 2, 3))) void graph_fail(struct world *w, const char *fmt, ...);
 __attribute__((format(printf, 2, 3))) void graph_log(struct world *w, const char *fmt, ...);
 uint64_t graph_random(uint64_t *state);
+/* graph_link.c */
 /* One message from `from`; false when none waits. */
 bool graph_deliver(struct world *w, struct link *link, int from);
 void graph_pull(struct world *w, struct link *link, int from);
@@ -260,6 +261,8 @@ void graph_check(struct world *w);
 /* Until nothing moves. */
 void graph_settle(struct world *w);
 void graph_cut(struct world *w, unsigned link, uint8_t how);
+void graph_cut_all(struct world *w);
+void graph_frames_free(struct side *side);
 
 /* graph_alloc.c: memory is counted, and refused on demand */
 void graph_alloc_begin(size_t fail_at, bool sticky);
@@ -298,18 +301,23 @@ bool model_circular(struct world *w);
 void reason_format(int text, char out[32]);
 
 /* graph_app.c */
-extern const struct ww_rpc_server_ops graph_object_ops;
 void app_step(struct world *w, const struct step *step);
 /* The end: answers and resolves everything; then lets go of everything. */
 void app_release(struct world *w);
 void app_let_go(struct world *w);
-bool app_object(struct vat *vat, struct ref *ret_ref);
-void ref_drop(struct ref *ref);
 /* graph_serve.c */
+extern const struct ww_rpc_server_ops graph_object_ops;
 void graph_dispatch(struct ww_rpc_server *self, struct ww_rpc_call *call);
 void graph_dropped(struct ww_rpc_server *self);
+void app_answer(struct vat *vat, struct held *held, uint8_t how, const uint8_t *caps);
+
+/* graph_caps.c */
+void ref_drop(struct ref *ref);
+struct ref ref_copy(const struct ref *ref);
+void hand_set(struct vat *vat, uint8_t slot, struct ref ref);
 /* A capability chosen by `how`; `given`: one more to choose from. The reference is the caller's. */
 struct ref app_pick(struct vat *vat, uint8_t how, const struct ref *given);
+bool app_object(struct vat *vat, struct ref *ret_ref);
 bool app_promise(struct vat *vat, unsigned slot, struct ref *ret_ref);
 void app_bootstrap(struct vat *vat, uint8_t which, struct ref *ret_ref);
 bool app_pipeline(struct vat *vat, struct request *request, uint8_t which, struct ref *ret_ref);
@@ -317,7 +325,6 @@ void app_caps(struct vat *vat, struct ww_sb sb, const uint8_t *how, unsigned cou
     struct shadow *ret_shadows);
 struct ww_rpc_request *app_request(struct vat *vat, struct ref *target, const uint8_t *how, unsigned count,
     const uint8_t behaviour[BEHAVIOUR], const struct ref *given, int *ret_record);
-void app_answer(struct vat *vat, struct held *held, uint8_t how, const uint8_t *caps);
 
 /* graph_wire.c */
 void wire_sent(struct world *w, struct side *side, struct ww_bytes frame);

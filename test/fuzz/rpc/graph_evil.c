@@ -1,7 +1,9 @@
 /* The malicious vat: messages that follow the grammar and nothing else, and good messages made bad. */
 #include "graph.h"
+#include "hostile.h"
 
 struct dice {
+    struct hostile hostile;
     struct world *w;
     const uint8_t *at;
     unsigned used;
@@ -14,59 +16,18 @@ static uint8_t take(struct dice *d)
     return (uint8_t)graph_random(&d->w->random);
 }
 
-static uint32_t id_of(struct dice *d)
+static uint8_t hostile_take(struct hostile *hostile)
 {
-    uint8_t b = take(d);
-    return b < 250 ? b % 6u : (uint32_t)b << 24 | b;
-}
-
-static void put_promised(struct dice *d, struct ww_pb at)
-{
-    struct ww_sb promised = ww_pb_init_struct(at, 1, 1);
-    ww_sb_set_u32(promised, 0, id_of(d));
-    uint32_t n = take(d) % 3;
-    struct ww_lb ops = ww_pb_init_structs(ww_sb_ptr(promised, 0), 1, 0, n);
-    for (uint32_t i = 0; i < n; i++) {
-        ww_sb_set_u16(ww_lb_struct(ops, i), 0, take(d) % 33 != 32);
-        ww_sb_set_u16(ww_lb_struct(ops, i), 1, take(d) % 5);
-    }
-}
-
-static void put_desc(struct dice *d, struct ww_sb desc)
-{
-    uint16_t kind = take(d) % 7;
-    ww_sb_set_u16(desc, 0, kind);
-    if (kind == WW_RPC_DESC_RECEIVER_ANSWER)
-        put_promised(d, ww_sb_ptr(desc, 0));
-    else if (kind == WW_RPC_DESC_THIRD_PARTY)
-        ww_sb_set_u32(ww_pb_init_struct(ww_sb_ptr(desc, 0), 1, 1), 0, id_of(d));
-    else
-        ww_sb_set_u32(desc, 1, id_of(d));
-}
-
-static void put_target(struct dice *d, struct ww_pb at)
-{
-    struct ww_sb target = ww_pb_init_struct(at, 1, 1);
-    if (take(d) & 1) {
-        ww_sb_set_u16(target, 2, take(d) % 33 == 32 ? 2 : 1);
-        put_promised(d, ww_sb_ptr(target, 0));
-    } else {
-        ww_sb_set_u32(target, 0, id_of(d));
-    }
+    return take(WW_CONTAINER_OF(hostile, struct dice, hostile));
 }
 
 static void put_payload(struct dice *d, struct ww_pb at)
 {
     struct ww_sb payload = ww_pb_init_struct(at, 0, 2);
-    uint32_t n = take(d) % 4;
-    struct ww_lb table = ww_pb_init_structs(ww_sb_ptr(payload, 1), 1, 1, n);
     struct ww_sb content = ww_pb_init_struct(ww_sb_ptr(payload, 0), 2, CAPS);
+    uint32_t n = take(d) % 4;
     ww_sb_set_u64(content, 1, graph_random(&d->w->random));
-    for (uint32_t i = 0; i < n; i++) {
-        put_desc(d, ww_lb_struct(table, i));
-        /* The table is filled by hand, so the pointers to it are, too. */
-        ww_le64_store(ww_sb_ptr(content, i).at, (uint64_t)i << 32 | 3);
-    }
+    hostile_caps(&d->hostile, payload, content, n);
 }
 
 static void put_exception(struct ww_pb at)
@@ -79,7 +40,7 @@ static void put_exception(struct ww_pb at)
 static void put_return(struct dice *d, struct ww_sb sb)
 {
     uint16_t tag = take(d) % 12;
-    ww_sb_set_u32(sb, 0, id_of(d));
+    ww_sb_set_u32(sb, 0, hostile_id(&d->hostile));
     ww_sb_set_u16(sb, 3, tag < 7 ? tag : WW_RPC_RETURN_RESULTS);
     ww_sb_set_bool(sb, 32, take(d) & 1);
     ww_sb_set_bool(sb, 33, take(d) % 4 == 0);
@@ -88,18 +49,18 @@ static void put_return(struct dice *d, struct ww_sb sb)
     else if (tag == WW_RPC_RETURN_EXCEPTION)
         put_exception(ww_sb_ptr(sb, 0));
     else
-        ww_sb_set_u32(sb, 2, id_of(d));
+        ww_sb_set_u32(sb, 2, hostile_id(&d->hostile));
 }
 
 static void put_body(struct dice *d, struct ww_pb at, uint16_t tag)
 {
     struct ww_sb sb = ww_pb_init_struct(at, 3, 3);
-    ww_sb_set_u32(sb, 0, id_of(d));
+    ww_sb_set_u32(sb, 0, hostile_id(&d->hostile));
     switch (tag) {
     case WW_RPC_CALL:
         ww_sb_set_u16(sb, 2, take(d) % 8 == 0);
         ww_sb_set_u16(sb, 3, take(d) % 8 == 0 ? take(d) % 3 : 0);
-        put_target(d, ww_sb_ptr(sb, 0));
+        hostile_target(&d->hostile, ww_sb_ptr(sb, 0));
         put_payload(d, ww_sb_ptr(sb, 1));
         break;
     case WW_RPC_RETURN:
@@ -114,21 +75,21 @@ static void put_body(struct dice *d, struct ww_pb at, uint16_t tag)
         if (ww_sb_u16(sb, 2))
             put_exception(ww_sb_ptr(sb, 0));
         else
-            put_desc(d, ww_pb_init_struct(ww_sb_ptr(sb, 0), 1, 1));
+            hostile_desc(&d->hostile, ww_pb_init_struct(ww_sb_ptr(sb, 0), 1, 1));
         break;
     case WW_RPC_RELEASE:
         ww_sb_set_u32(sb, 1, 1 + take(d) % 2);
         break;
     case WW_RPC_DISEMBARGO:
         ww_sb_set_u16(sb, 2, take(d) % 5);
-        put_target(d, ww_sb_ptr(sb, 0));
+        hostile_target(&d->hostile, ww_sb_ptr(sb, 0));
         break;
     case WW_RPC_ABORT:
         put_exception(at);
         break;
     default: /* level 3, levels of our own, an echo of something */
-        put_target(d, ww_sb_ptr(sb, 0));
-        ww_sb_set_u32(sb, 1, id_of(d));
+        hostile_target(&d->hostile, ww_sb_ptr(sb, 0));
+        ww_sb_set_u32(sb, 1, hostile_id(&d->hostile));
     }
 }
 
@@ -184,7 +145,7 @@ void evil_step(struct world *w, const struct step *step)
     struct side *side = victim(w, step->vat);
     if (!side || !side->conn || !ww_rpc_conn_is_open(side->conn))
         return;
-    struct dice d = {w, step->arg + 2, 0};
+    struct dice d = {{hostile_take, 6, 5, 33, true}, w, step->arg + 2, 0};
     size_t n;
     graph_alloc_spare(true);
     if (step->arg[0] % 4 == 0) {

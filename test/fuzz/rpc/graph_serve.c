@@ -11,23 +11,6 @@ void graph_dropped(struct ww_rpc_server *self)
     model_drop(o->world, o);
 }
 
-bool app_object(struct vat *vat, struct ref *ret_ref)
-{
-    struct world *w = vat->world;
-    if (w->objects >= OBJECTS)
-        return false;
-    struct object *o = &w->object[w->objects];
-    *o = (struct object){
-        .server.ops = &graph_object_ops, .world = w, .id = (int)w->objects, .vat = vat->id, .busy = -1};
-    if (ww_cap_new_server(vat->rpc, &o->server, &ret_ref->cap) < 0)
-        return false;
-    o->made = true;
-    w->objects++;
-    ret_ref->shadow = (struct shadow){node_new(w, N_OBJECT, o->id, 0), 0};
-    ret_ref->id = ref_new(w);
-    return true;
-}
-
 static void canceled(struct ww_rpc_cancel *cancel, struct ww_rpc_call *call)
 {
     struct record *r = WW_CONTAINER_OF(cancel, struct record, cancel);

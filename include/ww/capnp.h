@@ -175,7 +175,8 @@ WW_API void ww_msg_fini(struct ww_msg *m);
 /* Size of the first segment in words, including the root pointer; before the first use after init or reset.
  */
 WW_API void ww_msg_hint(struct ww_msg *m, uint32_t words);
-/* The most words that may be built; 8 Mi without this call, 2^28 at most. Stays over resets. */
+/* The most words that may be built; 8 Mi without this call, 2^28 at most, and at least one, for the root
+ * pointer. Stays over resets. */
 WW_API void ww_msg_build_limit(struct ww_msg *m, uint64_t words);
 
 static inline ww_err ww_msg_err(const struct ww_msg *m)
@@ -269,7 +270,7 @@ WW_API struct ww_bytes ww_msg_frame(struct ww_msg *m);
 /* Writes exactly ww_msg_frame_bytes(m) bytes. */
 WW_API void ww_msg_frame_write(struct ww_msg *m, uint8_t *out);
 /* Segment table only; `out` holds ww_frame_table_bytes(m) bytes: followed by the segments it is a frame, for
- * writev. */
+ * writev. Of a message that has a root: ww_msg_seg_count is not 0. */
 WW_API size_t ww_frame_table_bytes(const struct ww_msg *m);
 WW_API void ww_frame_table_write(const struct ww_msg *m, uint8_t *out);
 
@@ -735,7 +736,8 @@ WW_API uint8_t *ww_pb_init_text(struct ww_pb p, size_t len);
 WW_API uint8_t *ww_pb_init_data(struct ww_pb p, size_t len);
 /* Takes its own reference; NULL sets a null pointer. */
 WW_API void ww_pb_set_cap(struct ww_pb p, struct ww_cap *cap);
-/* Deep copy, also between messages, also from this very message; capabilities get their own references. */
+/* Deep copy, also between messages, also from this very message; capabilities get their own references. What
+ * `p` lies in cannot be copied to `p`: that latches WW_EDEPTH (copy it to an orphan, then adopt that). */
 WW_API void ww_pb_set(struct ww_pb p, struct ww_pr from);
 WW_API void ww_pb_set_struct(struct ww_pb p, struct ww_sr from);
 WW_API void ww_pb_set_list(struct ww_pb p, struct ww_lr from);

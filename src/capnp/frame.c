@@ -237,7 +237,7 @@ void ww_frame_in_mem_take(struct ww_frame_in *in, uint8_t *mem, size_t bytes)
     WW_ASSERT(in->need == 0);
     ww_free(in->mem);
     in->mem = mem;
-    in->capacity = bytes;
+    in->capacity = bytes & ~(size_t)7; /* unpacking writes whole words */
     in->len = 0;
 }
 

@@ -28,11 +28,12 @@ void ww_msg_init_mem(struct ww_msg *m, const struct ww_cap_ops *cap_ops, void *m
 
 void ww_msg_hint(struct ww_msg *m, uint32_t words)
 {
-    m->hint = words;
+    m->hint = words < WORDS_MAX ? words : WORDS_MAX;
 }
 
 void ww_msg_build_limit(struct ww_msg *m, uint64_t words)
 {
+    words = words > 0 ? words : 1; /* the root pointer */
     m->max_words = words < WORDS_MAX ? words : WORDS_MAX;
 }
 

@@ -27,6 +27,7 @@ struct gen {
     const char **node_names; /* of embedded nodes, by their place in the model */
     const char **taken;      /* function and macro names so far: a hash table, powers of two large */
     size_t taken_count, taken_capacity;
+    const char *switch_fn; /* of the struct whose members are being written */
     bool has_rpc;
 };
 
@@ -53,9 +54,11 @@ void emit_image(struct gen *g, const char *name, struct ww_pr value);
 void open_brand(struct out *o, const struct inst *i, const char *what);
 void close_brand(struct out *o, const struct inst *i);
 
-/* `static inline RESULT NAME(PARAMS)` and the opening brace; the end of it; one that wraps an expression in
- * the view `struct TYPE_SUFFIX`. */
-void open_fn(struct gen *g, const char *result, char *name, const char *params);
+/* The enumerator of a union's member. */
+const char *which_name(const struct node *n, struct field f);
+/* `static inline RESULT NAME(PARAMS)` and the opening brace, returns the name; the end of it; one that wraps
+ * an expression in the view `struct TYPE_SUFFIX`. */
+const char *open_fn(struct gen *g, const char *result, char *name, const char *params);
 void close_fn(struct gen *g);
 void wrap_fn(
     struct gen *g, const char *type, const char *suffix, char *name, const char *params, const char *expr);

@@ -2,10 +2,9 @@
 #include "capnpc/emit.h"
 
 /* The statement that makes a union's member the current one, or "". */
-static const char *select_member(const struct inst *i, struct field f)
+static const char *select_member(const struct gen *g, const struct inst *i, struct field f)
 {
-    return f.tag == WW_LAYOUT_NO_TAG ? ""
-                                     : textf("    %s_switch(b, %s_which_%s);\n", i->name, i->n->name, f.name);
+    return f.tag == WW_LAYOUT_NO_TAG ? "" : textf("    %s(b, %s);\n", g->switch_fn, which_name(i->n, f));
 }
 
 /* ---- fields */
@@ -297,7 +296,7 @@ static void emit_slot(struct gen *g, struct field_ctx *c)
 
 void emit_field(struct gen *g, const struct inst *i, struct field f)
 {
-    struct field_ctx c = {.i = i, .f = f, .select = select_member(i, f)};
+    struct field_ctx c = {.i = i, .f = f, .select = select_member(g, i, f)};
     c.r_param = textf("struct %s_r r", i->name);
     c.b_param = textf("struct %s_b b", i->name);
     if (f.is_group) {

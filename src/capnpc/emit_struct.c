@@ -33,6 +33,11 @@ static void emit_enum(struct gen *g, const struct node *n)
     put(&g->h, "};\n\n");
 }
 
+const char *which_name(const struct node *n, struct field f)
+{
+    return textf("%s_which_%s", n->name, f.name);
+}
+
 static void emit_which(struct gen *g, const struct node *n)
 {
     if (node_tags(n) == 0)
@@ -40,8 +45,12 @@ static void emit_which(struct gen *g, const struct node *n)
     put(&g->h, "enum %s_which {\n", n->name);
     for (uint32_t i = 0; i < field_count(n); i++) {
         struct field f = node_field(n, i);
-        if (f.tag != WW_LAYOUT_NO_TAG)
-            put(&g->h, "    %s = %u,\n", claim(g, textf("%s_which_%s", n->name, f.name)), f.tag);
+        if (f.tag == WW_LAYOUT_NO_TAG)
+            continue;
+        const char *name = which_name(n, f);
+        if (strcmp(claim(g, textf("%s", name)), name) != 0)
+            broken(textf("two members of a union would be called %s", name), n->id);
+        put(&g->h, "    %s = %u,\n", name, f.tag);
     }
     put(&g->h, "};\n\n");
 }
@@ -101,10 +110,12 @@ void emit_brand_types(struct gen *g, const struct inst *i)
 /* ---- functions */
 
 /* `static inline RESULT NAME(PARAMS)` and the opening brace. */
-void open_fn(struct gen *g, const char *result, char *name, const char *params)
+const char *open_fn(struct gen *g, const char *result, char *name, const char *params)
 {
+    const char *claimed = claim(g, name);
     put(&g->fn, "static inline %s%s%s(%s)\n{\n", result, result[strlen(result) - 1] == '*' ? "" : " ",
-        claim(g, name), params);
+        claimed, params);
+    return claimed;
 }
 
 void close_fn(struct gen *g)
@@ -185,7 +196,7 @@ static void emit_union(struct gen *g, const struct inst *inst)
     open_fn(g, result, textf("%s_which", t), textf("struct %s_r r", t));
     put(&g->fn, "    return (%s)ww_sr_u16(r.s, %u);\n", result, node_tag_offset(n));
     close_fn(g);
-    open_fn(g, "void", textf("%s_switch", t), textf("struct %s_b b, %s which", t, result));
+    g->switch_fn = open_fn(g, "void", textf("%s_switch", t), textf("struct %s_b b, %s which", t, result));
     put(&g->fn, "    if (ww_sb_u16(b.s, %u) == (uint16_t)which)\n        return;\n", node_tag_offset(n));
     emit_wipe_fields(g, n, true);
     put(&g->fn, "    ww_sb_set_u16(b.s, %u, (uint16_t)which);\n", node_tag_offset(n));

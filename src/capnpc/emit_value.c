@@ -44,7 +44,9 @@ static char *float_literal(struct type t, uint64_t bits)
     if (!isfinite(v))
         return narrow ? textf("ww_f32_of(UINT32_C(0x%llx))", (unsigned long long)bits)
                       : textf("ww_f64_of(UINT64_C(0x%llx))", (unsigned long long)bits);
-    return narrow ? textf("((float)%.9g)", v) : textf("((double)%.17g)", v);
+    const char *digits = narrow ? textf("%.9g", v) : textf("%.17g", v);
+    const char *point = strpbrk(digits, ".e") ? "" : ".0"; /* without it, minus zero would lose its sign */
+    return textf("((%s)%s%s)", narrow ? "float" : "double", digits, point);
 }
 
 static char *scalar_literal(struct type t, uint64_t bits)
@@ -77,10 +79,24 @@ static void object_fn(struct gen *g, const char *type, const char *name, const c
         name, type, expr);
 }
 
+/* A constant of a struct or interface may be called like a part of that: `Foo.r` would redefine `struct
+ * Foo_r`. */
+static const char *const_name(struct gen *g, const struct node *n)
+{
+    static const char *const parts[] = {
+        "r", "b", "l", "lb", "server", "ops", "methods", "extends", "dispatch", "drop"};
+    const struct node *scope = model_node(g->m, node_scope(n));
+    for (size_t i = 0; scope && scope != g->file && i < WW_COUNT_OF(parts); i++) {
+        if (strcmp(n->name, textf("%s_%s", scope->name, parts[i])) == 0)
+            return claim(g, textf("%s_", n->name));
+    }
+    return claim(g, textf("%s", n->name));
+}
+
 static void emit_object(struct gen *g, const struct node *n, struct type t)
 {
     const char *image = claim(g, textf("%s_image", n->name));
-    const char *name = claim(g, textf("%s", n->name));
+    const char *name = const_name(g, n);
     emit_image(g, image, value_ptr(const_value(n)));
     char *root = textf("ww_pr_const(&%s)", image);
     if (t.kind == TYPE_TEXT || t.kind == TYPE_DATA) {
@@ -108,5 +124,5 @@ void emit_const(struct gen *g, const struct node *n)
         return;
     }
     char *literal = scalar_literal(t, ww_layout_value_bits(t.kind, const_value(n)));
-    put(&g->fn, "#define %s %s\n\n", claim(g, textf("%s", n->name)), literal);
+    put(&g->fn, "#define %s %s\n\n", const_name(g, n), literal);
 }

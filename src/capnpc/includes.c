@@ -63,6 +63,23 @@ static void find(const struct gen *g, struct includes *inc)
         include_members(g, inc, g->brands[i]);
 }
 
+/* Files that are used together must not give one name to two things. */
+static void check_names(const struct gen *g, const struct includes *inc)
+{
+    struct gen names = {.file = NULL}; /* a table of its own */
+    for (size_t i = 0; i < g->m->count; i++) {
+        const struct node *n = &g->m->nodes[i];
+        bool seen = n->file == g->file;
+        for (uint32_t k = 0; k < inc->count && !seen; k++)
+            seen = n->file == inc->files[k];
+        if (!seen || n->skip || node_kind(n) == NODE_FILE || node_kind(n) == NODE_ANNOTATION)
+            continue;
+        if (strcmp(claim(&names, textf("%s", n->name)), n->name) != 0)
+            broken(textf("%s is in two files that are used together; give one of them a $C.prefix", n->name),
+                n->id);
+    }
+}
+
 static const char *display_path(const struct node *file)
 {
     return ww_cstr(ww_layout_node_name(file->s));
@@ -97,6 +114,7 @@ void emit_includes(struct gen *g)
 {
     struct includes inc = {.count = 0};
     find(g, &inc);
+    check_names(g, &inc);
     for (uint32_t i = 0; i < inc.count; i++) {
         const char *path = include_path(g, inc.files[i]);
         /* The C++ plugin gives its headers the same name, and installs those of the standard schemas. */

@@ -247,6 +247,71 @@ def foreign_header():
         assert said.returncode == 0, said.stderr
 
 
+def collisions():
+    """Members and constants whose names meet those of what is made of their own or another member."""
+    result, folder = make_text("meet", '''@0x9c5d2f3a81b7e671;
+const minusZero :Float64 = -0.0; const whole :Float32 = 5;
+struct A {
+    const r :Int8 = 1; const b :Int8 = 2; const l :Text = "l"; const lb :List(Int8) = [1];
+    switch @0 :A; which @1 :A; reader @2 :A;
+    get :group { union { x @3 :Int32; y @4 :Text; } }
+    set :group { union { x @5 :Int32; switch @6 :Text; } }
+    has :group { which @7 :Int32; }
+}
+struct G(T) { switch @0 :T; get :group { union { x @1 :T; y @2 :Text; } } }
+struct U { g @0 :G(Text); }
+interface I {
+    const server :Int8 = 3; const ops :Int8 = 4; const methods :Text = "m"; const extends :Int8 = 5;
+    const dispatch :Text = "d"; const drop :Int8 = 6;
+    go @0 (server :Int8) -> (ops :Int8);
+}
+''')
+    assert result.returncode == 0, result.stderr
+    source = '#include "meet.capnp.rpc.h"\n#include <math.h>\n' + '''
+int main(void)
+{
+    struct ww_msg m;
+    ww_msg_init(&m, NULL);
+    struct meet_A_b a = meet_A_b_root(&m);
+    meet_A_get_set_y(meet_A_get_get(a), ww_text("y"));
+    meet_A_set_set_switch(meet_A_get_set(a), ww_text("s"));
+    bool good = meet_A_get_which_(meet_A_get(meet_A_b_reader(a))) == meet_A_get_which_y;
+    good = good && meet_A_set_which_(meet_A_set(meet_A_b_reader(a))) == meet_A_set_which_switch;
+    struct meet_G_of_Text_b g = meet_U_init_g(meet_U_b_root(&m));
+    meet_G_get_of_Text_set_x(meet_G_of_Text_get_get(g), ww_text("x"));
+    good = good && meet_G_get_of_Text_which(meet_G_of_Text_get(meet_G_of_Text_b_reader(g))) == meet_G_get_which_x;
+    good = good && signbit(meet_minusZero) && meet_whole == 5 && meet_A_r_ + meet_A_b_ == 3 && meet_A_l_().len == 1;
+    good = good && meet_I_server_ + meet_I_ops_ + meet_I_extends_ + meet_I_drop_ == 18;
+    good = good && meet_I_methods_().len == 1 && meet_I_interface.methods->params_data_words == 1;
+    ww_msg_fini(&m);
+    return !good;
+}
+'''
+    for compiler in COMPILERS:
+        said = say([compiler, *STRICT, "-I", folder, "-c", folder / "meet.capnp.rpc.c", "-o", folder / "rpc.o"])
+        assert said.returncode == 0, said.stderr
+        said = say([compiler, *STRICT, "-I", folder, "-o", folder / "meet", "-x", "c", "-", folder / "meet.capnp.c", "-x", "none",
+                    LIBRARY], input=source)
+        assert said.returncode == 0, said.stderr
+        run([folder / "meet"])
+
+
+def two_files_of_one_stem():
+    """Their types have the same names in C: the header that needs both cannot be, and the plugin says why."""
+    folder = SCRATCH / "stem"
+    for name, text in {
+            "a/same.capnp": "@0x9c5d2f3a81b7e661; struct T { x @0 :Int8; }",
+            "b/same.capnp": "@0x9c5d2f3a81b7e662; struct T { x @0 :Int8; }",
+            "both.capnp": '@0x9c5d2f3a81b7e663; using A = import "a/same.capnp"; using B = import "b/same.capnp"; '
+                          "struct U { a @0 :A.T; b @1 :B.T; }"}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    assert make(folder, "a/same.capnp", "b/same.capnp", folder=folder).returncode == 0  # each for itself is good
+    result = make(folder, "both.capnp", folder=folder)
+    assert result.returncode != 0 and "same_T is in two files" in result.stderr, result.stderr
+    assert not (folder / "both.capnp.h").exists()
+
+
 def main():
     tap = Tap()
     shutil.rmtree(SCRATCH, ignore_errors=True)
@@ -264,6 +329,8 @@ def main():
     tap.check("types come through aliases", aliases)
     tap.check("an empty prefix is possible", empty_prefix)
     tap.check("a header of another plugin is told apart", foreign_header)
+    tap.check("members and constants that meet other names", collisions)
+    tap.check("two files of one stem are told apart or refused", two_files_of_one_stem)
     tap.check("the plugin by hand", by_hand)
     tap.check("what cannot be written whole is removed", full_disk)
     using = 'using C = import "/ww/c.capnp"; '
@@ -273,6 +340,8 @@ def main():
         "name", '@0x9c5d2f3a81b7e642; ' + using + 'struct A $C.name("1a") {}', "no name in C"))
     tap.check("one name for two is refused", refuses(
         "twice", '@0x9c5d2f3a81b7e643; ' + using + 'struct A {} struct B $C.name("A") {}', "rename one"))
+    tap.check("one name for two members of a union is refused", refuses(
+        "members", '@0x9c5d2f3a81b7e646; ' + using + 'struct A { union { x @0 :Int8; y @1 :Int8 $C.name("x"); } }', "two members"))
     tap.check("one name for two brands is refused", refuses(
         "brands", "@0x9c5d2f3a81b7e645; struct P(X, Y) { x @0 :X; y @1 :Y; } struct A { struct B {} } struct B { struct C {} } "
         "struct C {} struct U { one @0 :P(A.B, C); two @1 :P(A, B.C); }", "two brands"))

@@ -277,6 +277,28 @@ static void claims_do_not_allocate(void **state)
     ww_frame_in_fini(&in);
 }
 
+/* Memory of any size: unpacking writes whole words, and must not write the last one past its end. */
+static void memory_of_any_size_is_taken(void **state)
+{
+    struct ww_bytes packed = hex("10047f01010101010101"
+                                 "7f01010101010101"
+                                 "7f01010101010101"
+                                 "7f01010101010101");
+    for (size_t bytes = 1; bytes < 64; bytes++) {
+        struct ww_frame_in in;
+        struct ww_bytes chunk = packed, frame;
+        ww_frame_in_init(&in, true, NULL);
+        uint8_t *mem = ww_alloc(bytes);
+        assert_non_null(mem);
+        ww_frame_in_mem_take(&in, mem, bytes);
+        assert_ok(ww_frame_in_feed(&in, &chunk, &frame));
+        assert_int_equal(frame.len, 40);
+        assert_int_equal(frame.ptr[39], 0);
+        assert_int_equal(frame.ptr[38], 1);
+        ww_frame_in_fini(&in);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +311,7 @@ int main(void)
         cmocka_unit_test(truncation_is_seen_at_every_byte),
         cmocka_unit_test(broken_streams_stay_broken),
         cmocka_unit_test(claims_do_not_allocate),
+        cmocka_unit_test(memory_of_any_size_is_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -857,6 +857,23 @@ static void segments_never_change_the_value(void **state)
         ww_msg_fini(all[i]);
 }
 
+/* The root pointer is there whatever the limit, and nothing else is. */
+static void a_limit_of_nothing_holds(void **state)
+{
+    struct ww_msg m;
+    for (uint64_t limit = 0; limit < 3; limit++) {
+        ww_msg_init(&m, NULL);
+        ww_msg_build_limit(&m, limit);
+        struct ww_sb s = ww_pb_init_struct(ww_msg_root_builder(&m), 1, 0);
+        ww_sb_set_u64(s, 0, UINT64_MAX);
+        assert_int_equal(ww_msg_err(&m), limit < 2 ? WW_ELIMIT : 0);
+        assert_int_equal(ww_msg_frame_bytes(&m), limit < 2 ? 16 : 24);
+        ww_pb_init_list(ww_msg_root_builder(&m), WW_ELEM_EIGHT, 4000);
+        assert_int_equal(ww_msg_err(&m), WW_ELIMIT);
+        ww_msg_fini(&m);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -881,6 +898,7 @@ int main(void)
         cmocka_unit_test(steady_state_allocates_nothing),
         cmocka_unit_test(running_out_of_memory_is_latched),
         cmocka_unit_test(too_large_is_a_limit_not_a_crash),
+        cmocka_unit_test(a_limit_of_nothing_holds),
         cmocka_unit_test(bad_capability_indexes_are_latched),
         cmocka_unit_test(packed_messages_open),
         cmocka_unit_test(equality_ignores_layout),

@@ -1,5 +1,6 @@
 /* bench_rpc_floor [MS]: what the kernel takes for itself: the same numbers of bytes between two processes on
- * one CPU, over a unix socket and TCP, with nothing but read, write and poll. Names as in bench_rpc. */
+ * one CPU, over a unix socket and TCP, with nothing but poll, recv and send; and single calls once more with
+ * recv and send alone, the recv blocking ("floor_recv"). Names as in bench_rpc. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -16,6 +17,8 @@ struct floor {
     int fd;
     struct bench_clock clock;
 };
+
+static bool polled = true; /* wait in poll; else in recv */
 
 static void fail(const char *what)
 {
@@ -37,9 +40,9 @@ static void send_all(int fd, const uint8_t *at, size_t n)
 static size_t recv_some(int fd, uint8_t *at, size_t n)
 {
     struct pollfd p = {.fd = fd, .events = POLLIN};
-    if (poll(&p, 1, -1) < 0)
+    if (polled && poll(&p, 1, -1) < 0)
         fail("poll");
-    ssize_t done = recv(fd, at, n, MSG_DONTWAIT);
+    ssize_t done = recv(fd, at, n, polled ? MSG_DONTWAIT : 0);
     if (done <= 0)
         exit(done == 0 ? 0 : 1);
     return (size_t)done;
@@ -121,16 +124,19 @@ static void tcp_pair(int fds[2])
 
 static void measure(const char *transport, unsigned on, uint64_t for_ns)
 {
+    const char *field = polled ? "floor" : "floor_recv";
     for (size_t k = 0; k < sizeof bench_cases / sizeof bench_cases[0]; k++) {
         const struct bench_case *c = &bench_cases[k];
         int fds[2];
         if (!(c->on & on) || (c->kind != KIND_PING && c->kind != KIND_STREAM))
             continue;
+        if (!polled && (c->kind != KIND_PING || c->size != 1))
+            continue; /* it matters where each message is waited for */
         if (on == ON_TCP)
             tcp_pair(fds);
         else if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) != 0)
             fail("socketpair");
-        struct floor f = {.fd = fds[0], .clock = {.field = "floor", .transport = transport}};
+        struct floor f = {.fd = fds[0], .clock = {.field = field, .transport = transport}};
         f.clock.peer = fork();
         if (f.clock.peer == 0) {
             close(fds[0]);
@@ -147,7 +153,9 @@ int main(int argc, char **argv)
 {
     uint64_t for_ns = (argc > 1 ? strtoull(argv[1], NULL, 10) : 300) * 1000000u;
     bench_pin();
-    measure("unix", ON_UNIX, for_ns);
-    measure("tcp", ON_TCP, for_ns);
+    for (int i = 0; i < 2; i++, polled = false) {
+        measure("unix", ON_UNIX, for_ns);
+        measure("tcp", ON_TCP, for_ns);
+    }
     return 0;
 }

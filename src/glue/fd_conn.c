@@ -157,6 +157,8 @@ static ssize_t write_quietly(int fd, const struct iovec *iov, int count)
 
 static ssize_t link_writev(struct ww_fd_link *l, struct iovec *iov, int count)
 {
+    if (l->out_socket && count == 1) /* most are one message, and the kernel has less to look at */
+        return send(l->out, iov->iov_base, iov->iov_len, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (l->out_socket)
         return sendmsg(l->out, &(struct msghdr){.msg_iov = iov, .msg_iovlen = (size_t)count},
             MSG_NOSIGNAL | MSG_DONTWAIT);

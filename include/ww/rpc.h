@@ -309,7 +309,10 @@ WW_API struct ww_pb ww_rpc_call_results(struct ww_rpc_call *call, uint32_t words
  * reading, or the results ran out of memory, `return` sends an exception instead. */
 WW_API void ww_rpc_call_return(struct ww_rpc_call *call);
 WW_API void ww_rpc_call_fail(struct ww_rpc_call *call, ww_err err, const char *fmt, ...) WW_PRINTF(3, 4);
-/* The same with all that an exception can say; `exception` is copied. */
+/* The answer to a method that nobody here knows: unimplemented, with the object's `name` and which it was.
+ * Generated code calls it; unlike ww_rpc_call_fail it does not bring printf into a guest. */
+WW_API void ww_rpc_call_fail_unknown(struct ww_rpc_call *call, const char *name);
+/* An exception with all that one can say; `exception` is copied. */
 WW_API void ww_rpc_call_fail_with(struct ww_rpc_call *call, const struct ww_rpc_exception *exception);
 /* Tail call: sends `request`; its outcome becomes the call's. Calls pipelined on `call` go the way of
  * `request` at once. Cancelling the one cancels the other. */

@@ -107,9 +107,7 @@ static void emit_dispatch(struct gen *g, const struct node *n, const struct clos
     put(&g->rpc_c,
         "    default:\n        break;\n    }\n"
         "    if (handler)\n        handler(self, call);\n    else\n"
-        "        ww_rpc_call_fail(call, WW_EUNIMPLEMENTED, \"%s has no method %%u of interface 0x%%llx\",\n"
-        "            (unsigned)ww_rpc_call_method(call), (unsigned long "
-        "long)ww_rpc_call_interface(call));\n}\n\n",
+        "        ww_rpc_call_fail_unknown(call, \"%s\");\n}\n\n",
         short_name(n));
     put(&g->rpc_c,
         "static void %s_drop(struct ww_rpc_server *rpc)\n{\n"

@@ -365,6 +365,8 @@ static inline void ww_rpc_enter(struct ww_rpc_vat *vat)
 struct ww_rpc_exc *ww_rpc_exc_new(struct ww_rpc_vat *vat, ww_err err, struct ww_bytes text);
 /* "`what`: the text of `err`" */
 struct ww_rpc_exc *ww_rpc_exc_because(struct ww_rpc_vat *vat, ww_err err, const char *what);
+struct ww_rpc_exc *ww_rpc_exc_unknown(
+    struct ww_rpc_vat *vat, const char *name, uint64_t interface_id, uint16_t method_id);
 struct ww_rpc_exc *ww_rpc_exc_copy(struct ww_rpc_vat *vat, const struct ww_rpc_exception *exception);
 struct ww_rpc_exc *ww_rpc_exc_read(struct ww_rpc_vat *vat, struct ww_sr sr);
 struct ww_rpc_exc *ww_rpc_exc_read_as(struct ww_rpc_vat *vat, struct ww_sr sr, ww_err err);

@@ -218,6 +218,16 @@ void ww_rpc_call_fail(struct ww_rpc_call *call, ww_err err, const char *fmt, ...
     ww_rpc_leave(vat);
 }
 
+void ww_rpc_call_fail_unknown(struct ww_rpc_call *call, const char *name)
+{
+    WW_ASSERT(ww_rpc_call_in_hand(call));
+    struct ww_rpc_vat *vat = call->vat;
+    ww_rpc_call_release_params(call);
+    ww_rpc_enter(vat);
+    ww_rpc_call_fail_now(call, ww_rpc_exc_unknown(vat, name, call->iface, call->method));
+    ww_rpc_leave(vat);
+}
+
 void ww_rpc_call_fail_with(struct ww_rpc_call *call, const struct ww_rpc_exception *exception)
 {
     WW_ASSERT(ww_rpc_call_in_hand(call));

@@ -244,11 +244,52 @@ static void missing_methods_are_unimplemented(void **state)
     for (int i = 0; i < 3; i++)
         ww_rpc_request_send(requests[i], NULL);
     settle(&w);
+    char of_kitchen[128];
+    snprintf(of_kitchen, sizeof of_kitchen, "Kitchen has no method 77 of interface 0x%llx",
+        (unsigned long long)kitchen_Kitchen_ID);
+    assert_string_equal(ww_rpc_request_reason(requests[1]), of_kitchen);
+    assert_string_equal(ww_rpc_request_reason(requests[2]), "Kitchen has no method 0 of interface 0x1234");
     for (int i = 0; i < 3; i++) {
         assert_int_equal(ww_rpc_request_status(requests[i]), WW_EUNIMPLEMENTED);
         ww_rpc_request_free(requests[i]);
     }
     world_fini(&w);
+}
+
+static char long_name[4096];
+
+static void dispatch_long(struct ww_rpc_server *server, struct ww_rpc_call *call)
+{
+    WW_UNUSED(server);
+    ww_rpc_call_fail_unknown(call, long_name);
+}
+
+/* A name without end is cut; the largest numbers fit. */
+static void unknown_method_of_a_long_name(void **state)
+{
+    static const struct ww_rpc_server_ops ops = {.dispatch = dispatch_long};
+    struct ww_rpc_server server = {.ops = &ops};
+    struct ww_rpc_vat *vat;
+    struct ww_cap *cap;
+    struct ww_rpc_request *r;
+    assert_ok(ww_rpc_vat_new(NULL, &vat));
+    assert_ok(ww_cap_new_server(vat, &server, &cap));
+    for (int i = 0; i < 2; i++) {
+        memset(long_name, 'n', i ? sizeof long_name - 1 : 1);
+        assert_ok(ww_rpc_request_new(cap, UINT64_MAX, UINT16_MAX, 0, &r));
+        ww_rpc_request_send(r, NULL);
+        ww_rpc_vat_run(vat, 0, 0);
+        const char *reason = ww_rpc_request_reason(r);
+        if (i)
+            assert_int_equal(strlen(reason), strspn(reason, "n"));
+        else
+            assert_string_equal(reason, "n has no method 65535 of interface 0xffffffffffffffff");
+        assert_in_range(strlen(reason), 1, sizeof long_name / 2);
+        ww_rpc_request_free(r);
+    }
+    ww_cap_unref(cap);
+    ww_rpc_vat_run(vat, 0, 0);
+    ww_rpc_vat_free(vat);
 }
 
 int main(void)
@@ -258,6 +299,7 @@ int main(void)
         cmocka_unit_test(pipelines_follow_structs_and_groups),
         cmocka_unit_test(streams_reach_their_handler),
         cmocka_unit_test(missing_methods_are_unimplemented),
+        cmocka_unit_test(unknown_method_of_a_long_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,6 +17,10 @@ static struct {
 
 static void dispatch(struct ww_rpc_server *server, struct ww_rpc_call *call)
 {
+    if (ww_rpc_call_interface(call) != 7 || ww_rpc_call_method(call) != 0) {
+        ww_rpc_call_fail_unknown(call, "Guest");
+        return;
+    }
     struct ww_sb results = ww_pb_init_struct(ww_rpc_call_results(call, 8), 0, 1);
     ww_pb_set_text(ww_sb_ptr(results, 0), ww_text("served from a guest"));
     ww_rpc_call_return(call);

@@ -1,9 +1,9 @@
 # How the holder of a reference that Persistent.save gave out (capnp/persistent.capnp) gets the object back.
 #
 # The standard has only that half: which object takes a SturdyRef, and how its host knows who asks, it leaves to each realm.
-# This is the other half, for whoever has no reason to make up one of their own. Nothing here imports anything, so every
-# implementation can generate code of it. In C it is generated already: ww/persist.capnp.rpc.h, in libww-capnp; ww/persist.h
-# makes a Restorer out of a table of references.
+# This is the other half, for whoever has no reason to make up one of their own. Any implementation can generate code of it; it
+# imports c.capnp, beside it, for its names in C alone. In C it is generated already: ww/persist.capnp.rpc.h, in libww-capnp;
+# ww/persist.h makes a Restorer out of a table of references.
 
 @0x8b277fa41947d8bf;
 

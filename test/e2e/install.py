@@ -160,6 +160,12 @@ def main(build, scratch):
         tap.check("meson install", failed)
         return tap.end()
 
+    made = prefix.prefix / "include/ww/persist.capnp.rpc.h"
+    for compiler, language, standard in [("cc", "c", "c11"), ("c++", "c++", "c++11")]:
+        tap.check(f"ww/{made.name} alone, {compiler} {standard}", lambda: run(
+            [compiler, f"-std={standard}", "-x", language, *STRICT, "-I", made.parents[1], "-"],
+            stdin=f"#include <ww/{made.name}>\nint main(void);\n"))
+
     def links(name, source, package, static, compiler="cc", standard="c11", want=None):
         def body():
             got = prefix.build_and_run(name, source, package, static, compiler, standard)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Does what doc/capnp/tutorial.md says, block by block, with an installed copy and nothing else of ours.
+"""Does what doc/capnp/tutorial.md and persist.md say, block by block, with an installed copy and nothing else of ours.
 
 A fence "LANGUAGE file=NAME" is written to that file, "sh" is run, and a "text" right behind it is what must come out.
 
@@ -16,32 +16,27 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from harness import ROOT, Tap, run  # noqa: E402
 
-PAGE = ROOT / "doc/capnp/tutorial.md"
+PAGES = {"tutorial": {"c": 4, "sh": 6, "capnp": 2, "programs": ["server", "client", "message"]},
+         "persist": {"c": 2, "sh": 2, "capnp": 1, "programs": ["visit"]}}  # how many blocks there are; sh: at least
 FENCE = re.compile(r"^```(\w+)(?: file=(\S+))?\n(.*?)^```\n(?:```text\n(.*?)^```\n)?", re.M | re.S)
 
 
 def environment(root):
-    pc = next(root.rglob("ww-capnp.pc")).parent
+    """The installed copy as if it lay where it was made for."""
+    pc = next(root.rglob("ww-capnp.pc"))
     lib = next(root.rglob("libww-capnp.so")).parent
     plugin = next(root.rglob("bin/capnpc-ww")).parent
     only = root / "pc"  # no other package is to be found
     only.mkdir(exist_ok=True)
-    shutil.copy(pc / "ww-capnp.pc", only)
-    return dict(os.environ, PKG_CONFIG_LIBDIR=str(only), PKG_CONFIG_SYSROOT_DIR=str(root), LD_LIBRARY_PATH=str(lib),
-                PATH=f"{plugin}:{os.environ['PATH']}")
+    (only / "ww-capnp.pc").write_text(re.sub(r"^prefix=", f"prefix={root}", pc.read_text(), flags=re.M))
+    return dict(os.environ, PKG_CONFIG_LIBDIR=str(only), LD_LIBRARY_PATH=str(lib), PATH=f"{plugin}:{os.environ['PATH']}")
 
 
-def main(build, scratch):
-    tap = Tap()
-    scratch = pathlib.Path(scratch)
-    root, work = scratch / "install", scratch / "work"
-    for folder in (root, work):
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-    run(["meson", "install", "-C", build, "--no-rebuild", "--quiet", "--destdir", root], timeout=120)
-    env = environment(root)
+def page(tap, title, want, env, work):
+    work.mkdir(parents=True)
+    text = (ROOT / f"doc/capnp/{title}.md").read_text()
+    blocks = FENCE.findall(text)
     children = []
-    blocks = FENCE.findall(PAGE.read_text())
     seconds = time.monotonic()
 
     def step(kind, name, body, want):
@@ -62,31 +57,45 @@ def main(build, scratch):
         assert not want or result.stdout == want, f"said:\n{result.stdout}\nnot:\n{want}"
 
     try:
-        for kind, name, body, want in blocks:
+        for kind, name, body, shown in blocks:
             first = body.strip().splitlines()[0]
-            if not tap.check(f"file {name}" if name else first, lambda k=kind, n=name, b=body, w=want: step(k, n, b, w)):
+            if not tap.check(f"{title}: file {name}" if name else f"{title}: {first}",
+                             lambda k=kind, n=name, b=body, w=shown: step(k, n, b, w)):
                 break
 
         def complete():
             kinds = [kind for kind, *_ in blocks]
-            assert kinds.count("c") == 4 and kinds.count("sh") >= 6 and kinds.count("capnp") == 2, kinds
-            assert PAGE.read_text().count("```") == 2 * (len(blocks) + sum(bool(b[3]) for b in blocks))
+            assert all(kinds.count(k) == want[k] for k in ("c", "capnp")) and kinds.count("sh") >= want["sh"], kinds
+            assert text.count("```") == 2 * (len(blocks) + sum(bool(b[3]) for b in blocks))
             assert time.monotonic() - seconds < 600
-        tap.check("no block was left out", complete)
+        tap.check(f"{title}: no block was left out", complete)
 
         def alone():
-            for program in ("server", "client", "message"):
+            for program in want["programs"]:
                 needed = {line.split()[0].split(".so")[0] for line in run(["ldd", work / program], env=env).splitlines()}
                 assert needed <= {"linux-vdso", "libww-capnp", "libc", "libm", "/lib64/ld-linux-x86-64",
                                   "/lib/ld-linux-aarch64"}, needed
             flags = run(["pkg-config", "--cflags", "ww-capnp"], env=env).split()
-            included = run(["cc", "-M", *flags, "-I", work, work / "server.c"], env=env)
+            included = run(["cc", "-M", *flags, "-I", work, work / f"{want['programs'][0]}.c"], env=env)
             assert "rpc_fd.h" in included and "uv.h" not in included and "sodium" not in included
-        tap.check("the programs need the C library and libww-capnp, and no other header", alone)
+        tap.check(f"{title}: the programs need the C library and libww-capnp, and no other header", alone)
     finally:
         for child in children:
             os.killpg(child.pid, signal.SIGTERM)
             child.wait()
+
+
+def main(build, scratch):
+    tap = Tap()
+    scratch = pathlib.Path(scratch)
+    root, work = scratch / "install", scratch / "work"
+    for folder in (root, work):
+        shutil.rmtree(folder, ignore_errors=True)
+    root.mkdir(parents=True)
+    run(["meson", "install", "-C", build, "--no-rebuild", "--quiet", "--destdir", root], timeout=120)
+    env = environment(root)
+    for title, want in PAGES.items():
+        page(tap, title, want, env, work / title)
     shutil.rmtree(root)
     return tap.end()
 

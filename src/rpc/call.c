@@ -19,6 +19,7 @@ struct ww_rpc_call *ww_rpc_call_alloc(struct ww_rpc_vat *vat)
     }
     ww_list_init(&call->task.node);
     ww_list_init(&call->cancel_task.node);
+    ww_list_init(&call->idle_node);
     ww_list_init(&call->q.dependents);
     ww_list_init(&call->q.dependent);
     call->vat = ww_rpc_vat_ref(vat);
@@ -291,27 +292,43 @@ static void app_done(struct ww_rpc_task *task)
     ww_rpc_call_unref(call);
 }
 
-static void parent_complete(struct ww_rpc_call *child)
+/* What a call's parent, which completes next, gets of it. Takes the parent off; a reference comes with it. */
+static struct ww_rpc_call *parent_take(struct ww_rpc_call *child)
 {
     struct ww_rpc_call *parent = child->parent;
+    if (!parent)
+        return NULL;
     child->parent = NULL;
     parent->child = NULL;
-    parent->outcome = ww_rpc_call_ref(child);
+    parent->outcome = ww_rpc_call_ref(ww_rpc_call_outcome(child));
     if (child->exc && !parent->exc)
-        parent->exc = ww_rpc_exc_ref(ww_rpc_call_outcome(child)->exc);
-    ww_rpc_call_complete(parent);
-    ww_rpc_call_unref(parent);
+        parent->exc = ww_rpc_exc_ref(child->exc);
+    return parent;
 }
 
-void ww_rpc_call_complete(struct ww_rpc_call *call)
+static struct ww_rpc_call *tell(struct ww_rpc_call *call)
 {
-    if (call->severed) {
-        ww_rpc_call_let_go(call, NULL);
-        return;
+    if (call->sink == SINK_ANSWER)
+        ww_rpc_answer_return(call); /* before the promises: they follow what it described */
+    ww_rpc_pipes_done(call);
+    if (call->no_pipe && call->a.returned && !call->parent && !call->severed)
+        ww_rpc_answer_forget(call);
+    ww_rpc_question_settled(call);
+    struct ww_rpc_call *parent = parent_take(call);
+    if (call->sink == SINK_STREAM)
+        ww_rpc_stream_acked(call);
+    if (call->sink == SINK_APP && call->handle && call->wait) {
+        call->task.run = app_done;
+        ww_rpc_task_push(call->vat, &call->task);
+    } else {
+        ww_rpc_call_unref(call);
     }
+    return parent;
+}
+
+static struct ww_rpc_call *complete(struct ww_rpc_call *call)
+{
     WW_ASSERT(call->state != CALL_DONE);
-    struct ww_rpc_vat *vat = call->vat;
-    ww_rpc_enter(vat);
     call->state = CALL_DONE;
     call->on_cancel = NULL;
     ww_list_remove(&call->cancel_task.node);
@@ -324,28 +341,34 @@ void ww_rpc_call_complete(struct ww_rpc_call *call)
         ww_rpc_local_completed(call->target, call, call->exc);
     ww_cap_unref(call->target);
     call->target = NULL;
-    ww_rpc_call_tell(call);
-    ww_rpc_leave(vat);
+    return tell(call);
+}
+
+/* One after the other: a peer can make the chain long. */
+static void parents_complete(struct ww_rpc_call *parent)
+{
+    while (parent) {
+        struct ww_rpc_call *next = complete(parent);
+        ww_rpc_call_unref(parent);
+        parent = next;
+    }
 }
 
 void ww_rpc_call_tell(struct ww_rpc_call *call)
 {
-    if (call->sink == SINK_ANSWER)
-        ww_rpc_answer_return(call); /* before the promises: they follow what it described */
-    ww_rpc_pipes_done(call);
-    if (call->no_pipe && call->a.returned && !call->parent && !call->severed)
-        ww_rpc_answer_forget(call);
-    ww_rpc_question_settled(call);
-    if (call->parent)
-        parent_complete(call);
-    if (call->sink == SINK_STREAM)
-        ww_rpc_stream_acked(call);
-    if (call->sink == SINK_APP && call->handle && call->wait) {
-        call->task.run = app_done;
-        ww_rpc_task_push(call->vat, &call->task);
-    } else {
-        ww_rpc_call_unref(call);
+    parents_complete(tell(call));
+}
+
+void ww_rpc_call_complete(struct ww_rpc_call *call)
+{
+    if (call->severed) {
+        ww_rpc_call_let_go(call, NULL);
+        return;
     }
+    struct ww_rpc_vat *vat = call->vat;
+    ww_rpc_enter(vat);
+    parents_complete(complete(call));
+    ww_rpc_leave(vat);
 }
 
 void ww_rpc_call_fail_now(struct ww_rpc_call *call, struct ww_rpc_exc *exc)
@@ -358,86 +381,4 @@ void ww_rpc_call_fail_now(struct ww_rpc_call *call, struct ww_rpc_exc *exc)
     call->exc = exc;
     ww_rpc_results_drop(call);
     ww_rpc_call_complete(call);
-}
-
-static void cancel_told(struct ww_rpc_task *task)
-{
-    struct ww_rpc_call *call = WW_CONTAINER_OF(task, struct ww_rpc_call, cancel_task);
-    struct ww_rpc_cancel *cancel = call->on_cancel;
-    call->on_cancel = NULL;
-    if (cancel && !call->vat->freed)
-        cancel->canceled(cancel, call);
-}
-
-static void cancel_tell(struct ww_rpc_call *call)
-{
-    if (!call->on_cancel || call->cancel_told)
-        return;
-    call->cancel_told = true;
-    call->cancel_task.run = cancel_told;
-    ww_rpc_task_push(call->vat, &call->cancel_task);
-}
-
-void ww_rpc_call_abandoned(struct ww_rpc_call *call)
-{
-    if (call->q.conn)
-        ww_rpc_question_check(call);
-    else if (!call->interest && !ww_rpc_pipes_live(call))
-        ww_rpc_call_cancel(call);
-}
-
-void ww_rpc_call_on_cancel(struct ww_rpc_call *call, struct ww_rpc_cancel *cancel)
-{
-    call->on_cancel = cancel;
-    if (call->canceled)
-        cancel_tell(call);
-}
-
-static struct ww_rpc_exc *canceled_exc(struct ww_rpc_vat *vat)
-{
-    return ww_rpc_exc_new(vat, WW_ECANCELED, WW_BYTES_LIT("call was canceled"));
-}
-
-/* A call goes on while its results are in use, be it in the parameters of another. What no handler has seen
- * need not be seen any more, unless the peer counts on it (rpc.capnp,
- * Finish.requireEarlyCancellationWorkaround). */
-void ww_rpc_call_cancel(struct ww_rpc_call *call)
-{
-    if (call->state == CALL_DONE || call->state == CALL_NEW)
-        return;
-    call->interest = false;
-    if (call->state != CALL_SENT && !call->abandoned && ww_rpc_pipes_live(call))
-        return;
-    call->canceled = true;
-    switch ((enum ww_rpc_call_state)call->state) {
-    case CALL_QUEUED:
-        ww_list_remove(&call->task.node);
-        ww_rpc_call_unqueue(call);
-        if (call->queued_in->flags & CAP_MEMO && call->queued_in->refs == 1)
-            ww_rpc_call_abandoned(call->queued_in->promise.owner); /* it may have been the last that waited */
-        ww_rpc_call_fail_now(call, canceled_exc(call->vat));
-        break;
-    case CALL_HELD:
-        ww_rpc_held_remove(call);
-        ww_rpc_call_fail_now(call, canceled_exc(call->vat));
-        break;
-    case CALL_READY:
-        if (call->stays || call->task.run != ww_rpc_local_deliver)
-            break;
-        ww_list_remove(&call->task.node);
-        ww_rpc_call_fail_now(call, canceled_exc(call->vat));
-        break;
-    case CALL_RUNNING:
-        cancel_tell(call);
-        break;
-    case CALL_SENT:
-        ww_rpc_question_check(call);
-        break;
-    case CALL_FORWARDED:
-        if (call->child)
-            ww_rpc_call_cancel(call->child);
-        break;
-    default:
-        break;
-    }
 }

@@ -36,9 +36,10 @@
 #include "ww/rpc.h"
 
 enum {
-    WW_RPC_PIPES_MAX = 1024, /* distinct result paths of one call: they are searched in order */
-    WW_RPC_ROOT_HOPS = 1024, /* calls that wait for one another, looked through for a ring */
-    WW_RPC_POOL_CALLS = 256, /* records kept for reuse, with their messages' first segments */
+    WW_RPC_PIPES_MAX = 1024,  /* distinct result paths of one call: they are searched in order */
+    WW_RPC_FOLLOW_HOPS = 256, /* calls forwarded to one another, whose results' promises follow each other */
+    WW_RPC_ROOT_HOPS = 1024,  /* calls that wait for one another, looked through for a ring */
+    WW_RPC_POOL_CALLS = 256,  /* records kept for reuse, with their messages' first segments */
     WW_RPC_POOL_CAPS = 1024,
     WW_RPC_POOL_CHUNKS = 16,
     WW_RPC_KEEP_BYTES = 4 * 1024,   /* a pooled message's memory above this goes to the spares */
@@ -110,6 +111,7 @@ struct ww_rpc_vat {
     struct ww_list kicked; /* promises whose queue can move on */
     struct ww_list doomed; /* caps without references */
     struct ww_list doomed_calls;
+    struct ww_list idle; /* calls that perhaps nobody waits for any more, by idle_node; counted */
     struct ww_list free_calls, free_caps;
     uint32_t free_call_count, free_cap_count, free_chunk_count;
     struct ww_rpc_chunk *free_chunks;
@@ -218,6 +220,7 @@ enum ww_rpc_sink {
 struct ww_rpc_call {
     struct ww_rpc_task task; /* run queue, or a queue of a promise or an object; at the end a pool */
     struct ww_rpc_task cancel_task;
+    struct ww_list idle_node;
     struct ww_rpc_vat *vat;
     uint32_t refs;
     uint8_t state, sink;
@@ -419,8 +422,6 @@ static inline struct ww_rpc_call *ww_rpc_call_ref(struct ww_rpc_call *call)
 void ww_rpc_call_unref(struct ww_rpc_call *call);
 /* A queued call leaves its promise's queue. */
 void ww_rpc_call_unqueue(struct ww_rpc_call *call);
-/* Nobody may want the outcome any more. */
-void ww_rpc_call_abandoned(struct ww_rpc_call *call);
 /* Sends `call` on its way to `cap`. */
 void ww_rpc_route(struct ww_rpc_call *call, struct ww_cap *cap);
 /* Takes the reference; the call fails from the run queue. */
@@ -428,8 +429,6 @@ void ww_rpc_call_fail_later(struct ww_rpc_call *call, struct ww_rpc_exc *exc);
 /* The outcome is known: has_results, exc (taken by ..._fail_now) or outcome is set. */
 void ww_rpc_call_complete(struct ww_rpc_call *call);
 void ww_rpc_call_fail_now(struct ww_rpc_call *call, struct ww_rpc_exc *exc);
-/* Nobody waits any more. */
-void ww_rpc_call_cancel(struct ww_rpc_call *call);
 /* Everybody who waits is told the outcome. */
 void ww_rpc_call_tell(struct ww_rpc_call *call);
 static inline bool ww_rpc_call_in_hand(const struct ww_rpc_call *call)
@@ -445,6 +444,13 @@ void ww_rpc_results_begin(struct ww_rpc_call *call, uint32_t words);
 void ww_rpc_results_drop(struct ww_rpc_call *call);
 struct ww_pr ww_rpc_params_reader(struct ww_rpc_call *call);
 struct ww_pr ww_rpc_results_reader(struct ww_rpc_call *call);
+
+/* cancel.c */
+/* Nobody waits any more. */
+void ww_rpc_call_cancel(struct ww_rpc_call *call);
+/* Perhaps nobody waits any more. Between ww_rpc_enter and ww_rpc_leave, which finds out. */
+void ww_rpc_call_abandoned(struct ww_rpc_call *call);
+void ww_rpc_call_idle(struct ww_rpc_call *call);
 
 /* tail.c: calls whose results stay with the peer, or become another call's */
 /* May the question to `conn` that this record becomes, or that is sent for `answer`, be a tail call? */

@@ -358,6 +358,8 @@ void ww_rpc_crossings_done(struct ww_rpc_call *call)
             ww_rpc_exc_unref(call->exc);
             call->exc = why;
             ww_rpc_results_drop(call);
+            ww_rpc_call_unref(call->outcome); /* what the other call has is not for who asked this one */
+            call->outcome = NULL;
         }
         call->crossing = x->next;
         crossing_free(x);

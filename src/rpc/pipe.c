@@ -103,12 +103,21 @@ static ww_err pipe_cross(struct ww_rpc_call *call, struct ww_cap *cap, struct ww
     return *ret_cap ? 0 : WW_ENOMEM;
 }
 
+static ww_err call_pipe(
+    struct ww_rpc_call *call, const uint16_t *path, size_t len, unsigned hops, struct ww_cap **ret_cap);
+
+static ww_err pipe_of(struct ww_rpc_call *call, struct ww_rpc_call *other, const uint16_t *path, size_t len,
+    unsigned hops, struct ww_cap **ret_cap)
+{
+    struct ww_cap *to;
+    WW_TRY(call_pipe(other, path, len, hops, &to));
+    return pipe_cross(call, to, ret_cap);
+}
+
 ww_err ww_rpc_pipe_of(struct ww_rpc_call *call, struct ww_rpc_call *other, const uint16_t *path, size_t len,
     struct ww_cap **ret_cap)
 {
-    struct ww_cap *to;
-    WW_TRY(ww_rpc_call_pipe(other, path, len, &to));
-    return pipe_cross(call, to, ret_cap);
+    return pipe_of(call, other, path, len, 0, ret_cap);
 }
 
 /* A result of a question that crossed membranes: beneath them, a promise that is wired to the peer; to the
@@ -129,11 +138,13 @@ static ww_err pipe_across(struct ww_rpc_call *call, const uint16_t *path, size_t
 /* Not an order of its own: the promise of the other's result stands for the call's. It has one all the same,
  * because its users keep the call from being cancelled. */
 static ww_err pipe_follow(struct ww_rpc_call *call, struct ww_rpc_call *other, const uint16_t *path,
-    size_t len, struct ww_cap **ret_cap)
+    size_t len, unsigned hops, struct ww_cap **ret_cap)
 {
     struct ww_cap *to;
     struct ww_rpc_pipe *pipe;
-    WW_TRY(ww_rpc_pipe_of(call, other, path, len, &to));
+    if (hops >= WW_RPC_FOLLOW_HOPS)
+        return WW_ELIMIT;
+    WW_TRY(pipe_of(call, other, path, len, hops + 1, &to));
     ww_err err = pipe_add(call, path, len, &pipe);
     if (err == 0) {
         ww_rpc_promise_settle(pipe->promise, to);
@@ -143,14 +154,15 @@ static ww_err pipe_follow(struct ww_rpc_call *call, struct ww_rpc_call *other, c
     return err;
 }
 
-ww_err ww_rpc_call_pipe(struct ww_rpc_call *call, const uint16_t *path, size_t len, struct ww_cap **ret_cap)
+static ww_err call_pipe(
+    struct ww_rpc_call *call, const uint16_t *path, size_t len, unsigned hops, struct ww_cap **ret_cap)
 {
     struct ww_rpc_pipe *pipe = pipe_find(call, path, len, false);
     struct ww_rpc_call *other = call->tail_of ? call->tail_of
         : call->state == CALL_FORWARDED       ? call->child
                                               : NULL;
     if (!pipe && other && other != call)
-        return pipe_follow(call, other, path, len, ret_cap);
+        return pipe_follow(call, other, path, len, hops, ret_cap);
     if (!pipe && call->crossing && call->state == CALL_SENT && !call->no_pipe)
         return pipe_across(call, path, len, ret_cap);
     bool wired = (call->state == CALL_SENT && !call->crossing) || (call->tail && call->q.conn && !call->exc);
@@ -171,6 +183,11 @@ ww_err ww_rpc_call_pipe(struct ww_rpc_call *call, const uint16_t *path, size_t l
     }
     *ret_cap = ww_cap_ref(pipe->promise);
     return 0;
+}
+
+ww_err ww_rpc_call_pipe(struct ww_rpc_call *call, const uint16_t *path, size_t len, struct ww_cap **ret_cap)
+{
+    return call_pipe(call, path, len, 0, ret_cap);
 }
 
 /* Results may hold wires of the very call, or of others in a ring: the peer can make such, and here they end.

@@ -156,7 +156,7 @@ void ww_rpc_question_settled(struct ww_rpc_call *call)
         return;
     call->q.on = NULL;
     ww_list_remove(&call->q.dependent);
-    ww_rpc_question_check(on);
+    ww_rpc_call_abandoned(on);
 }
 
 /* A call that others were sent on must not be cancelled under them, even when nobody waits for it by name:
@@ -235,11 +235,23 @@ static ww_err results_read(
     return ww_msg_err(m);
 }
 
+/* A call that is to have the results of the other has to be there first, so no peer that keeps to the rules
+ * makes a ring of them, nor has us look far. */
+static bool waits_for(const struct ww_rpc_call *call, const struct ww_rpc_call *other)
+{
+    unsigned hops = WW_RPC_ROOT_HOPS;
+    while (call != other && call->state == CALL_FORWARDED && call->child && hops > 0) {
+        hops--;
+        call = call->child;
+    }
+    return call == other || hops == 0;
+}
+
 /* The peer answers our call with the results of its own call to us, which it asked us to keep. */
 static ww_err take_from(struct ww_rpc_conn *conn, struct ww_rpc_call *call, uint32_t id)
 {
     struct ww_rpc_call *source = ww_rpc_idmap_get(&conn->answers, id);
-    if (!source || !source->yourself || source->taken)
+    if (!source || !source->yourself || source->taken || waits_for(source, call))
         return WW_EPROTO;
     source->taken = true;
     if (source->state == CALL_DONE) {

@@ -60,6 +60,7 @@ ww_err ww_rpc_vat_new(const struct ww_rpc_vat_config *config, struct ww_rpc_vat 
     ww_list_init(&vat->kicked);
     ww_list_init(&vat->doomed);
     ww_list_init(&vat->doomed_calls);
+    ww_list_init(&vat->idle);
     ww_list_init(&vat->free_calls);
     ww_list_init(&vat->free_caps);
     ww_err err = vat_prepare(vat);
@@ -160,6 +161,8 @@ static void doomed_empty(struct ww_rpc_vat *vat)
     for (;;) {
         if ((node = ww_list_pop_front(&vat->kicked)))
             ww_rpc_promise_flush(WW_LIST_ENTRY(node, struct ww_cap, node));
+        else if ((node = ww_list_pop_front(&vat->idle)))
+            ww_rpc_call_idle(WW_LIST_ENTRY(node, struct ww_rpc_call, idle_node));
         else if ((node = ww_list_pop_front(&vat->doomed)))
             ww_rpc_cap_destroy(WW_LIST_ENTRY(node, struct ww_cap, node));
         else if ((node = ww_list_pop_front(&vat->doomed_calls)))
@@ -174,7 +177,8 @@ static void doomed_empty(struct ww_rpc_vat *vat)
 static bool has_doomed(const struct ww_rpc_vat *vat)
 {
     return !ww_list_empty(&vat->doomed_calls) || !ww_list_empty(&vat->doomed) ||
-        !ww_list_empty(&vat->kicked) || (vat->freed && !ww_list_empty(&vat->ready));
+        !ww_list_empty(&vat->kicked) || !ww_list_empty(&vat->idle) ||
+        (vat->freed && !ww_list_empty(&vat->ready));
 }
 
 void ww_rpc_leave(struct ww_rpc_vat *vat)

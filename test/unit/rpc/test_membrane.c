@@ -266,6 +266,58 @@ static void tail_call_inside(void **state)
     ww_cap_unref(second_cap);
 }
 
+/* Passes calls on, or answers with a capability. */
+struct giver {
+    struct ww_rpc_server server;
+    struct ww_cap *next, *gift;
+};
+
+static void giver_dispatch(struct ww_rpc_server *server, struct ww_rpc_call *call)
+{
+    struct giver *g = WW_CONTAINER_OF(server, struct giver, server);
+    if (g->next) {
+        struct ww_rpc_request *q;
+        assert_ok(ww_rpc_request_new(g->next, TEST_IFACE, M_ECHO, 0, &q));
+        ww_rpc_call_forward_take(call, q);
+        return;
+    }
+    struct ww_sb results = ww_pb_init_struct(ww_rpc_call_results(call, 3), 1, 1);
+    ww_sb_set_u64(results, 0, 77);
+    ww_pb_set_cap(ww_sb_ptr(results, 0), g->gift);
+    ww_rpc_call_return(call);
+}
+
+static const struct ww_rpc_server_ops giver_ops = {.dispatch = giver_dispatch};
+
+/* Results that the policy does not let out are not to be had by way of the call that was forwarded for them,
+ * nor by way of one that was forwarded to that. */
+static void forwarded_and_refused(void **state)
+{
+    WW_UNUSED(state);
+    struct giver end = {.server.ops = &giver_ops, .gift = inside_cap}, relay = {.server.ops = &giver_ops};
+    struct giver outer = {.server.ops = &giver_ops};
+    struct ww_cap *relay_cap, *outer_cap, *relay_face;
+    assert_ok(ww_cap_new_server(p.a.vat, &end.server, &relay.next));
+    assert_ok(ww_cap_new_server(p.a.vat, &relay.server, &relay_cap));
+    assert_ok(ww_cap_new_server(p.a.vat, &outer.server, &outer_cap));
+    assert_ok(ww_membrane_pass(border.m, WW_MEMBRANE_OUT, relay_cap, &relay_face));
+    outer.next = relay_face;
+    border.deny_caps = true;
+    struct ww_cap *asked[] = {relay_face, outer_cap};
+    for (size_t i = 0; i < WW_COUNT_OF(asked); i++) {
+        struct outcome o;
+        struct ww_rpc_request *q = ask(asked[i], M_ECHO, 0, NULL, &o);
+        assert_int_equal(o.status, WW_EFAILED);
+        assert_int_equal(ww_pr_kind(ww_rpc_request_results(q)), WW_PTR_NULL);
+        ww_rpc_request_free(q);
+    }
+    ww_cap_unref(relay.next);
+    ww_cap_unref(relay_cap);
+    ww_cap_unref(relay_face);
+    ww_cap_unref(outer_cap);
+    pair_settle(&p); /* they are dropped */
+}
+
 static void promise_crosses(void **state)
 {
     WW_UNUSED(state);
@@ -810,10 +862,10 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, up, down)
     const struct CMUnitTest tests[] = {T(calls_cross), T(order), T(policy_says_no), T(policy_redirects),
-        T(home_again), T(wrapped_once), T(pipelined), T(tail_call_inside), T(promise_crosses),
-        T(promise_comes_home), T(dropped_promise), T(remote), T(remote_in_one_trip), T(remote_leads_home),
-        T(forwarded_and_pipelined), T(streams_cross), T(revoked), T(revoked_while_running),
-        T(revoked_in_a_stream), T(revoked_while_forwarded), T(revoked_releases), T(revoked_remote),
-        T(revoked_by_its_policy), cmocka_unit_test(out_of_memory)};
+        T(home_again), T(wrapped_once), T(pipelined), T(tail_call_inside), T(forwarded_and_refused),
+        T(promise_crosses), T(promise_comes_home), T(dropped_promise), T(remote), T(remote_in_one_trip),
+        T(remote_leads_home), T(forwarded_and_pipelined), T(streams_cross), T(revoked),
+        T(revoked_while_running), T(revoked_in_a_stream), T(revoked_while_forwarded), T(revoked_releases),
+        T(revoked_remote), T(revoked_by_its_policy), cmocka_unit_test(out_of_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

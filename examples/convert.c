@@ -112,7 +112,7 @@ static int put_text(struct converter *c, struct ww_msg *m)
     struct ww_diag diag;
     struct ww_dyn_struct s;
     memset(&diag, 0, sizeof diag);
-    ww_err err = ww_dyn_root(ww_msg_root(m), c->type, &s);
+    ww_err err = ww_dyn_root(ww_msg_root(m), c->type, &s, &diag);
     c->text.len = 0;
     if (err == 0)
         err = c->to == TEXT ? ww_text_print(s, c->pretty, &c->text, &diag)

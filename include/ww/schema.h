@@ -270,8 +270,8 @@ static inline ww_err ww_schema_field_type(
  * Readers are as total as those of ww/capnp.h: malformed bytes read as defaults and latch in the message. The
  * errors here are those of the program: WW_EINVAL a field of another struct, a value of another type or out
  * of its range; WW_ESTATE a union's member that is not the active one; WW_ENOTFOUND a name that is not there,
- * or a schema that was not loaded; WW_EMALFORMED a schema that does not fit together. `diag` (NULL allowed)
- * says more. */
+ * or a schema that was not loaded; WW_EMALFORMED a schema that does not fit together. Whatever returns an
+ * error says more in its last parameter `diag` (NULL allowed). */
 
 struct ww_dyn_struct {
     struct ww_type type;
@@ -310,11 +310,12 @@ struct ww_dyn_value {
 };
 
 /* The struct that a pointer leads to; null is the empty one. */
-WW_API WW_MUST_USE ww_err ww_dyn_root(struct ww_pr p, struct ww_type type, struct ww_dyn_struct *ret);
+WW_API WW_MUST_USE ww_err ww_dyn_root(
+    struct ww_pr p, struct ww_type type, struct ww_dyn_struct *ret, struct ww_diag *diag);
 
 /* What a field holds, or its default. For a group, the group. */
 WW_API WW_MUST_USE ww_err ww_dyn_get(
-    struct ww_dyn_struct s, const struct ww_schema_field *f, struct ww_dyn_value *ret);
+    struct ww_dyn_struct s, const struct ww_schema_field *f, struct ww_dyn_value *ret, struct ww_diag *diag);
 WW_API WW_MUST_USE ww_err ww_dyn_get_name(
     struct ww_dyn_struct s, const char *name, struct ww_dyn_value *ret, struct ww_diag *diag);
 /* Whether a field is there: pointers that are not null, all others always, but of the union only its active
@@ -323,10 +324,13 @@ WW_API bool ww_dyn_has(struct ww_dyn_struct s, const struct ww_schema_field *f);
 /* The union's active member; NULL when there is no union, or a member that the schema does not know. */
 WW_API const struct ww_schema_field *ww_dyn_which(struct ww_dyn_struct s);
 /* Element `i`; WW_EINVAL when there is none. */
-WW_API WW_MUST_USE ww_err ww_dyn_at(struct ww_dyn_list l, uint32_t i, struct ww_dyn_value *ret);
+WW_API WW_MUST_USE ww_err ww_dyn_at(
+    struct ww_dyn_list l, uint32_t i, struct ww_dyn_value *ret, struct ww_diag *diag);
 /* A value that is a struct or group, or a list, as such. WW_EINVAL when it is not. */
-WW_API WW_MUST_USE ww_err ww_dyn_as_struct(const struct ww_dyn_value *v, struct ww_dyn_struct *ret);
-WW_API WW_MUST_USE ww_err ww_dyn_as_list(const struct ww_dyn_value *v, struct ww_dyn_list *ret);
+WW_API WW_MUST_USE ww_err ww_dyn_as_struct(
+    const struct ww_dyn_value *v, struct ww_dyn_struct *ret, struct ww_diag *diag);
+WW_API WW_MUST_USE ww_err ww_dyn_as_list(
+    const struct ww_dyn_value *v, struct ww_dyn_list *ret, struct ww_diag *diag);
 
 /* Values to set. A number suits every numeric field that can hold it. Text suits enums, by name. */
 WW_API struct ww_dyn_value ww_dyn_void(void);
@@ -339,9 +343,11 @@ WW_API struct ww_dyn_value ww_dyn_data(struct ww_bytes v);
 WW_API struct ww_dyn_value ww_dyn_cap(struct ww_cap *v);
 
 /* A new struct where `p` leads. */
-WW_API WW_MUST_USE ww_err ww_dyn_init_root(struct ww_pb p, struct ww_type type, struct ww_dyn_sb *ret);
+WW_API WW_MUST_USE ww_err ww_dyn_init_root(
+    struct ww_pb p, struct ww_type type, struct ww_dyn_sb *ret, struct ww_diag *diag);
 /* The struct that is there, to be changed; a new one when there is none. */
-WW_API WW_MUST_USE ww_err ww_dyn_edit_root(struct ww_pb p, struct ww_type type, struct ww_dyn_sb *ret);
+WW_API WW_MUST_USE ww_err ww_dyn_edit_root(
+    struct ww_pb p, struct ww_type type, struct ww_dyn_sb *ret, struct ww_diag *diag);
 static inline struct ww_dyn_struct ww_dyn_reader(struct ww_dyn_sb s)
 {
     struct ww_dyn_struct r = {s.type, ww_sb_reader(s.b)};
@@ -354,27 +360,29 @@ WW_API WW_MUST_USE ww_err ww_dyn_set(
 WW_API WW_MUST_USE ww_err ww_dyn_set_name(
     struct ww_dyn_sb s, const char *name, const struct ww_dyn_value *v, struct ww_diag *diag);
 /* Back to the default; a union's member becomes active. */
-WW_API WW_MUST_USE ww_err ww_dyn_clear(struct ww_dyn_sb s, const struct ww_schema_field *f);
+WW_API WW_MUST_USE ww_err ww_dyn_clear(
+    struct ww_dyn_sb s, const struct ww_schema_field *f, struct ww_diag *diag);
 /* A new struct, or a cleared group; makes a union's member active. */
 WW_API WW_MUST_USE ww_err ww_dyn_init(
-    struct ww_dyn_sb s, const struct ww_schema_field *f, struct ww_dyn_sb *ret);
+    struct ww_dyn_sb s, const struct ww_schema_field *f, struct ww_dyn_sb *ret, struct ww_diag *diag);
 /* The struct or group that is there, or a copy of the default; of the union only its active member. */
 WW_API WW_MUST_USE ww_err ww_dyn_edit(
-    struct ww_dyn_sb s, const struct ww_schema_field *f, struct ww_dyn_sb *ret);
-WW_API WW_MUST_USE ww_err ww_dyn_init_list(
-    struct ww_dyn_sb s, const struct ww_schema_field *f, uint32_t count, struct ww_dyn_lb *ret);
+    struct ww_dyn_sb s, const struct ww_schema_field *f, struct ww_dyn_sb *ret, struct ww_diag *diag);
+WW_API WW_MUST_USE ww_err ww_dyn_init_list(struct ww_dyn_sb s, const struct ww_schema_field *f,
+    uint32_t count, struct ww_dyn_lb *ret, struct ww_diag *diag);
 WW_API WW_MUST_USE ww_err ww_dyn_edit_list(
-    struct ww_dyn_sb s, const struct ww_schema_field *f, struct ww_dyn_lb *ret);
+    struct ww_dyn_sb s, const struct ww_schema_field *f, struct ww_dyn_lb *ret, struct ww_diag *diag);
 /* The pointer of a pointer field, to be set by hand, such as an AnyPointer with ww_dyn_init_root. */
 WW_API WW_MUST_USE ww_err ww_dyn_pointer(
-    struct ww_dyn_sb s, const struct ww_schema_field *f, struct ww_pb *ret);
+    struct ww_dyn_sb s, const struct ww_schema_field *f, struct ww_pb *ret, struct ww_diag *diag);
 
 /* The same for elements of lists. */
 WW_API WW_MUST_USE ww_err ww_dyn_put(
     struct ww_dyn_lb l, uint32_t i, const struct ww_dyn_value *v, struct ww_diag *diag);
-WW_API WW_MUST_USE ww_err ww_dyn_put_struct(struct ww_dyn_lb l, uint32_t i, struct ww_dyn_sb *ret);
+WW_API WW_MUST_USE ww_err ww_dyn_put_struct(
+    struct ww_dyn_lb l, uint32_t i, struct ww_dyn_sb *ret, struct ww_diag *diag);
 WW_API WW_MUST_USE ww_err ww_dyn_put_list(
-    struct ww_dyn_lb l, uint32_t i, uint32_t count, struct ww_dyn_lb *ret);
+    struct ww_dyn_lb l, uint32_t i, uint32_t count, struct ww_dyn_lb *ret, struct ww_diag *diag);
 
 /* ---- text and JSON
  *

@@ -1,14 +1,51 @@
 /* capnp/dyn_read.c — reading by schema. */
 #include "capnp/dyn.h"
 
-ww_err ww_dyn_check(struct ww_type type)
+/* ---- errors */
+
+ww_err ww_dyn_check(struct ww_type type, struct ww_diag *diag)
 {
-    if (type.lists || type.base != WW_TYPE_STRUCT || !type.node)
-        return WW_EINVAL;
-    if (type.node->kind == WW_SCHEMA_MISSING)
-        return WW_ENOTFOUND;
-    return type.node->kind == WW_SCHEMA_STRUCT ? 0 : WW_EINVAL;
+    char name[96];
+    bool is_struct = !type.lists && type.base == WW_TYPE_STRUCT && type.node;
+    if (is_struct && type.node->kind == WW_SCHEMA_MISSING)
+        return ww_diag_set(diag, WW_ENOTFOUND, "the schema of struct @0x%08lx%08lx is not loaded",
+            (unsigned long)(type.node->id >> 32), (unsigned long)(type.node->id & 0xffffffff));
+    return is_struct && type.node->kind == WW_SCHEMA_STRUCT
+        ? 0
+        : ww_diag_set(diag, WW_EINVAL, "%s is no struct", ww_type_name(type, name, sizeof name));
 }
+
+ww_err ww_dyn_field_error(const struct ww_schema_field *f, ww_err err, struct ww_diag *diag)
+{
+    const char *owner = f->owner->display_name;
+    if (err == WW_ESTATE)
+        return ww_diag_set(
+            diag, err, "field `%s` of %s is not the active member of its union", f->name, owner);
+    return ww_diag_set(diag, err, "field `%s` of %s: %s", f->name, owner,
+        err == WW_ENOTFOUND ? "its schema is not loaded" : ww_err_text(err));
+}
+
+ww_err ww_dyn_strange_field(const struct ww_schema_field *f, struct ww_type type, struct ww_diag *diag)
+{
+    char name[96];
+    return ww_diag_set(diag, WW_EINVAL, "field `%s` of %s is none of %s", f->name, f->owner->display_name,
+        ww_type_name(type, name, sizeof name));
+}
+
+ww_err ww_dyn_not_a(
+    const struct ww_schema_field *f, struct ww_type type, const char *what, struct ww_diag *diag)
+{
+    char name[96];
+    return ww_diag_set(diag, WW_EINVAL, "field `%s` of %s: found %s, expected %s", f->name,
+        f->owner->display_name, ww_type_name(type, name, sizeof name), what);
+}
+
+ww_err ww_dyn_no_element(uint32_t i, struct ww_diag *diag)
+{
+    return ww_diag_set(diag, WW_EINVAL, "the list has no element %lu", (unsigned long)i);
+}
+
+/* ---- reading */
 
 enum ww_elem ww_dyn_elem(struct ww_type elem)
 {
@@ -21,9 +58,9 @@ enum ww_elem ww_dyn_elem(struct ww_type elem)
     return elem.lists == 0 && elem.base == WW_TYPE_STRUCT ? WW_ELEM_STRUCT : WW_ELEM_PTR;
 }
 
-ww_err ww_dyn_root(struct ww_pr p, struct ww_type type, struct ww_dyn_struct *ret)
+ww_err ww_dyn_root(struct ww_pr p, struct ww_type type, struct ww_dyn_struct *ret, struct ww_diag *diag)
 {
-    WW_TRY(ww_dyn_check(type));
+    WW_TRY(ww_dyn_check(type, diag));
     ret->type = type;
     ret->r = ww_pr_struct(p);
     return 0;
@@ -113,20 +150,28 @@ static void pointer(struct ww_dyn_value *v, struct ww_pr p)
     }
 }
 
-ww_err ww_dyn_get(struct ww_dyn_struct s, const struct ww_schema_field *f, struct ww_dyn_value *ret)
+/* The type of a field, checked as far as reading needs it. */
+static ww_err readable(struct ww_dyn_struct s, const struct ww_schema_field *f, struct ww_type *ret_type)
+{
+    if (f->tag != WW_SCHEMA_NO_TAG && ww_sr_u16(s.r, s.type.node->tag_offset) != f->tag)
+        return WW_ESTATE;
+    WW_TRY(ww_schema_field_type(s.type, f, ret_type));
+    if (ww_type_kind(*ret_type) == WW_TYPE_STRUCT)
+        WW_TRY(ww_dyn_check(*ret_type, NULL));
+    return f->is_group && !ww_schema_group_fits(s.type.node, ret_type->node) ? WW_EMALFORMED : 0;
+}
+
+ww_err ww_dyn_get(
+    struct ww_dyn_struct s, const struct ww_schema_field *f, struct ww_dyn_value *ret, struct ww_diag *diag)
 {
     struct ww_dyn_value v;
     if (f->owner != s.type.node)
-        return WW_EINVAL;
-    if (f->tag != WW_SCHEMA_NO_TAG && ww_sr_u16(s.r, s.type.node->tag_offset) != f->tag)
-        return WW_ESTATE;
+        return ww_dyn_strange_field(f, s.type, diag);
     memset(&v, 0, sizeof v);
-    WW_TRY(ww_schema_field_type(s.type, f, &v.type));
-    if (ww_type_kind(v.type) == WW_TYPE_STRUCT)
-        WW_TRY(ww_dyn_check(v.type));
+    ww_err err = readable(s, f, &v.type);
+    if (err < 0)
+        return ww_dyn_field_error(f, err, diag);
     if (f->is_group) {
-        if (!ww_schema_group_fits(s.type.node, v.type.node))
-            return WW_EMALFORMED;
         v.as.s = s.r;
     } else if (ww_type_is_pointer(v.type)) {
         struct ww_pr p = ww_sr_ptr(s.r, f->offset);
@@ -142,15 +187,7 @@ ww_err ww_dyn_get_name(
     struct ww_dyn_struct s, const char *name, struct ww_dyn_value *ret, struct ww_diag *diag)
 {
     const struct ww_schema_field *f = ww_schema_field(s.type.node, name);
-    if (!f)
-        return ww_dyn_no_field(s.type.node, name, diag);
-    ww_err err = ww_dyn_get(s, f, ret);
-    if (err == WW_ESTATE)
-        return ww_diag_set(diag, err, "field `%s` of %s is not the active member of its union", name,
-            s.type.node->display_name);
-    return err < 0
-        ? ww_diag_set(diag, err, "field `%s` of %s: %s", name, s.type.node->display_name, ww_err_text(err))
-        : 0;
+    return f ? ww_dyn_get(s, f, ret, diag) : ww_dyn_no_field(s.type.node, name, diag);
 }
 
 bool ww_dyn_has(struct ww_dyn_struct s, const struct ww_schema_field *f)
@@ -168,11 +205,11 @@ const struct ww_schema_field *ww_dyn_which(struct ww_dyn_struct s)
     return n->tag_count ? ww_schema_member(n, ww_sr_u16(s.r, n->tag_offset)) : NULL;
 }
 
-ww_err ww_dyn_at(struct ww_dyn_list l, uint32_t i, struct ww_dyn_value *ret)
+ww_err ww_dyn_at(struct ww_dyn_list l, uint32_t i, struct ww_dyn_value *ret, struct ww_diag *diag)
 {
     struct ww_dyn_value v;
     if (i >= l.r.count || l.type.lists == 0)
-        return WW_EINVAL;
+        return ww_dyn_no_element(i, diag);
     memset(&v, 0, sizeof v);
     v.type = ww_type_elem(l.type);
     switch (ww_dyn_elem(v.type)) {
@@ -197,7 +234,7 @@ ww_err ww_dyn_at(struct ww_dyn_list l, uint32_t i, struct ww_dyn_value *ret)
         pointer(&v, ww_lr_ptr(l.r, i));
         break;
     case WW_ELEM_STRUCT:
-        WW_TRY(ww_dyn_check(v.type));
+        WW_TRY(ww_dyn_check(v.type, diag));
         v.as.s = ww_lr_struct(l.r, i);
         break;
     }
@@ -205,17 +242,18 @@ ww_err ww_dyn_at(struct ww_dyn_list l, uint32_t i, struct ww_dyn_value *ret)
     return 0;
 }
 
-ww_err ww_dyn_as_struct(const struct ww_dyn_value *v, struct ww_dyn_struct *ret)
+ww_err ww_dyn_as_struct(const struct ww_dyn_value *v, struct ww_dyn_struct *ret, struct ww_diag *diag)
 {
-    WW_TRY(ww_dyn_check(v->type));
+    WW_TRY(ww_dyn_check(v->type, diag));
     *ret = (struct ww_dyn_struct){v->type, v->as.s};
     return 0;
 }
 
-ww_err ww_dyn_as_list(const struct ww_dyn_value *v, struct ww_dyn_list *ret)
+ww_err ww_dyn_as_list(const struct ww_dyn_value *v, struct ww_dyn_list *ret, struct ww_diag *diag)
 {
+    char name[96];
     if (v->type.lists == 0)
-        return WW_EINVAL;
+        return ww_diag_set(diag, WW_EINVAL, "%s is no list", ww_type_name(v->type, name, sizeof name));
     *ret = (struct ww_dyn_list){v->type, v->as.l};
     return 0;
 }

@@ -72,8 +72,9 @@ static ww_err choose(struct ww_json_parser *p, struct ww_dyn_sb s, uint32_t node
         ww_json_field_info(f, &look);
         if (!ww_bytes_eq(look.name, text))
             continue;
-        ww_err err = ww_dyn_clear(s, f);
-        return err < 0 ? ww_json_placed(p, node, err, NULL) : add_seen(p, s);
+        struct ww_diag diag = {0};
+        ww_err err = ww_dyn_clear(s, f, &diag);
+        return err < 0 ? ww_json_placed(p, node, err, &diag) : add_seen(p, s);
     }
     return 0;
 }
@@ -128,9 +129,10 @@ static ww_err put_flat(struct ww_json_parser *p, struct ww_dyn_sb s, const struc
     WW_TRY(knows(p, f->type.node, f, name, depth - 1, &known));
     if (!known)
         return 0;
-    ww_err err = ww_dyn_edit(s, f, &sub);
+    struct ww_diag diag = {0};
+    ww_err err = ww_dyn_edit(s, f, &sub, &diag);
     if (err < 0)
-        return ww_json_placed(p, node, err, NULL);
+        return ww_json_placed(p, node, err, &diag);
     return ww_json_put_member(p, sub, f, name, node, depth - 1, ret);
 }
 
@@ -236,22 +238,13 @@ static ww_err step(struct ww_json_parser *p)
 static ww_err build(struct ww_json_parser *p, struct ww_type type, struct ww_pb to)
 {
     char name[96];
-    ww_err err = ww_dyn_check(type);
-    if (err < 0)
-        return ww_diag_set(p->tape.diag, err, "the type is no struct, or its schema is not loaded");
+    WW_TRY(ww_dyn_check(type, p->tape.diag));
     if (p->tape.nodes[0].kind != WW_TAPE_STRUCT)
         return ww_json_expected(p, 0, ww_type_name(type, name, sizeof name));
     WW_TRY(ww_json_push(p, type, NULL, 0));
-    err = ww_dyn_init_root(to, type, &p->frames[0].at.s);
-    while (err == 0 && p->depth > 0) {
-        err = step(p);
-        if (err == 0 || err == WW_ENOMEM) {
-            ww_err latched = to.seg && to.seg->msg ? ww_msg_err(to.seg->msg) : 0;
-            if (latched < 0 || err < 0)
-                err = ww_diag_set(p->tape.diag, latched < 0 ? latched : err, "%s",
-                    ww_err_text(latched < 0 ? latched : err));
-        }
-    }
+    ww_err err = ww_dyn_init_root(to, type, &p->frames[0].at.s, p->tape.diag);
+    while (err == 0 && p->depth > 0)
+        err = ww_tape_built(&p->tape, to, step(p));
     return err;
 }
 

@@ -234,10 +234,7 @@ static ww_err print_field(struct printer *p, struct frame *f, const struct ww_sc
 {
     struct ww_json_field look;
     struct ww_dyn_value v;
-    ww_err err = ww_dyn_get((struct ww_dyn_struct){f->type, f->at.s}, field, &v);
-    if (err < 0)
-        return ww_diag_set(p->diag, err, "field `%s` of %s: %s", field->name, f->type.node->display_name,
-            err == WW_ENOTFOUND ? "its schema is not loaded" : ww_err_text(err));
+    WW_TRY(ww_dyn_get((struct ww_dyn_struct){f->type, f->at.s}, field, &v, p->diag));
     ww_json_field_info(field, &look);
     if (look.flat)
         return push_flat(p, &v, field, look.prefix);
@@ -278,7 +275,7 @@ static ww_err step_list(struct printer *p, struct frame *f)
     struct ww_dyn_value v;
     if (f->next == f->at.l.count)
         return pop(p), 0;
-    WW_TRY(ww_dyn_at((struct ww_dyn_list){f->type, f->at.l}, f->next++, &v));
+    WW_TRY(ww_dyn_at((struct ww_dyn_list){f->type, f->at.l}, f->next++, &v, p->diag));
     ww_text_item(&p->out, &f->group);
     return print_value(p, &v, NULL, &plain);
 }
@@ -290,23 +287,14 @@ ww_err ww_json_print(struct ww_dyn_struct s, bool pretty, struct ww_str *out, st
     memset(&v, 0, sizeof v);
     v.type = s.type;
     v.as.s = s.r;
-    if (diag)
-        diag->text[0] = 0;
-    ww_text_begin(&p.out, out, WW_FORM_JSON, pretty);
-    ww_err err = ww_dyn_check(s.type);
+    ww_text_begin(&p.out, out, WW_FORM_JSON, pretty, diag);
+    ww_err err = ww_dyn_check(s.type, diag);
     if (err == 0)
         err = push(&p, &v, NULL, false);
     while (err == 0 && p.depth > 0 && p.out.err == 0) {
         struct frame *f = &p.frames[p.depth - 1];
         err = f->type.lists ? step_list(&p, f) : step_struct(&p, f);
     }
-    if (err == 0 && s.r.seg && s.r.seg->msg)
-        err = ww_msg_err(s.r.seg->msg);
-    if (p.out.err == 0)
-        p.out.err = err;
     ww_free(p.frames);
-    err = ww_text_finish(&p.out);
-    if (err < 0 && diag && !diag->text[0])
-        return ww_diag_set(diag, err, "%s", ww_err_text(err));
-    return err;
+    return ww_text_finish(&p.out, s, err, diag);
 }

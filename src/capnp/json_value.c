@@ -78,25 +78,11 @@ static bool is_word(const struct ww_json_parser *p, const struct ww_tape_node *n
 }
 
 /* The size of an integer, decimal or (in strings) 0x...; false for anything else. */
-static bool integer(struct ww_bytes text, bool hex, uint64_t *ret)
+static bool integer(struct ww_bytes text, bool quoted, uint64_t *ret)
 {
-    uint64_t v = 0;
-    size_t i = 0;
-    unsigned base = 10;
-    if (hex && text.len > 2 && text.ptr[0] == '0' && (text.ptr[1] == 'x' || text.ptr[1] == 'X')) {
-        base = 16;
-        i = 2;
-    }
-    if (i == text.len)
-        return false;
-    for (; i < text.len; i++) {
-        int digit = ww_hex_digit(text.ptr[i]);
-        if (digit < 0 || (unsigned)digit >= base || v > (UINT64_MAX - (unsigned)digit) / base)
-            return false;
-        v = v * base + (unsigned)digit;
-    }
-    *ret = v;
-    return true;
+    bool hex = quoted &&
+        (ww_bytes_has_prefix(text, WW_BYTES_LIT("0x")) || ww_bytes_has_prefix(text, WW_BYTES_LIT("0X")));
+    return hex ? ww_number_parse_u64(ww_bytes_skip(text, 2), 16, ret) : ww_number_parse_u64(text, 10, ret);
 }
 
 /* A number, also in a string: exact for integers of up to 64 bits, else the nearest double. */
@@ -335,9 +321,10 @@ ww_err ww_json_put_field(
         WW_TRY(check_kind(p, node, type));
         WW_TRY(ww_json_push(p, type, field->is_group ? field : NULL, node));
         struct ww_json_frame *child = &p->frames[p->depth - 1];
-        err = kind == WW_TYPE_LIST ? ww_dyn_init_list(s, field, p->tape.nodes[node].count, &child->at.l)
-                                   : ww_dyn_init(s, field, &child->at.s);
-        return err < 0 ? ww_json_placed(p, node, err, NULL) : 0;
+        err = kind == WW_TYPE_LIST
+            ? ww_dyn_init_list(s, field, p->tape.nodes[node].count, &child->at.l, &diag)
+            : ww_dyn_init(s, field, &child->at.s, &diag);
+        return err < 0 ? ww_json_placed(p, node, err, &diag) : 0;
     }
     if (kind == WW_TYPE_TEXT || kind == WW_TYPE_DATA) {
         struct ww_pb to = ww_sb_ptr(s.b, field->offset);
@@ -362,9 +349,10 @@ ww_err ww_json_put_element(struct ww_json_parser *p, struct ww_dyn_lb l, uint32_
         WW_TRY(check_kind(p, node, type));
         WW_TRY(ww_json_push(p, type, NULL, node));
         struct ww_json_frame *child = &p->frames[p->depth - 1];
-        ww_err err = kind == WW_TYPE_LIST ? ww_dyn_put_list(l, i, p->tape.nodes[node].count, &child->at.l)
-                                          : ww_dyn_put_struct(l, i, &child->at.s);
-        return err < 0 ? ww_json_placed(p, node, err, NULL) : 0;
+        ww_err err = kind == WW_TYPE_LIST
+            ? ww_dyn_put_list(l, i, p->tape.nodes[node].count, &child->at.l, &diag)
+            : ww_dyn_put_struct(l, i, &child->at.s, &diag);
+        return err < 0 ? ww_json_placed(p, node, err, &diag) : 0;
     }
     if (kind == WW_TYPE_TEXT)
         return put_text(p, node, ww_lb_ptr(l.b, i));

@@ -239,6 +239,19 @@ bool ww_number_parse(struct ww_bytes text, double *ret)
     return true;
 }
 
+bool ww_number_parse_u64(struct ww_bytes digits, unsigned base, uint64_t *ret)
+{
+    uint64_t v = 0;
+    for (size_t i = 0; i < digits.len; i++) {
+        int digit = ww_hex_digit(digits.ptr[i]);
+        if (digit < 0 || (unsigned)digit >= base || v > (UINT64_MAX - (unsigned)digit) / base)
+            return false;
+        v = v * base + (unsigned)digit;
+    }
+    *ret = v;
+    return digits.len > 0;
+}
+
 /* ---- binary to decimal */
 
 size_t ww_number_u64(uint64_t v, char *out)

@@ -19,4 +19,18 @@ size_t ww_number_f32(float v, char *out);
  * `text` is anything else; there is no sign in front. */
 bool ww_number_parse(struct ww_bytes text, double *ret);
 
+/* A whole number of digits in base 8, 10 or 16, without sign or prefix. False when it is none, or over 64
+ * bits.
+ */
+bool ww_number_parse_u64(struct ww_bytes digits, unsigned base, uint64_t *ret);
+
+static inline int ww_hex_digit(uint8_t c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
 #endif

@@ -43,8 +43,11 @@ static ww_err reserve(struct ww_str *s, size_t more)
     return 0;
 }
 
-void ww_text_begin(struct ww_text_out *out, struct ww_str *str, enum ww_text_form form, bool pretty)
+void ww_text_begin(
+    struct ww_text_out *out, struct ww_str *str, enum ww_text_form form, bool pretty, struct ww_diag *diag)
 {
+    if (diag)
+        diag->text[0] = 0;
     *out = (struct ww_text_out){.str = str, .form = form, .pretty = pretty, .start = str->len};
 }
 
@@ -172,9 +175,13 @@ static void lay(struct layout *l, enum mark m)
     }
 }
 
-ww_err ww_text_finish(struct ww_text_out *out)
+ww_err ww_text_finish(struct ww_text_out *out, struct ww_dyn_struct s, ww_err err, struct ww_diag *diag)
 {
     struct ww_str *str = out->str;
+    if (err == 0 && s.r.seg && s.r.seg->msg)
+        err = ww_msg_err(s.r.seg->msg);
+    if (out->err == 0)
+        out->err = err;
     if (out->pretty && out->err == 0) {
         /* Behind itself, then moved to its place. */
         struct layout l = {.out = out};
@@ -196,5 +203,7 @@ ww_err ww_text_finish(struct ww_text_out *out)
         str->len = out->start;
     if (str->text)
         str->text[str->len] = 0;
+    if (out->err < 0 && diag && !diag->text[0])
+        return ww_diag_set(diag, out->err, "%s", ww_err_text(out->err));
     return out->err;
 }

@@ -34,9 +34,11 @@ struct ww_text_group {
     bool broken;    /* holds what is broken */
 };
 
-void ww_text_begin(struct ww_text_out *out, struct ww_str *str, enum ww_text_form form, bool pretty);
-/* Lays out. Gives the first error, and then the string is what it was. */
-ww_err ww_text_finish(struct ww_text_out *out);
+void ww_text_begin(
+    struct ww_text_out *out, struct ww_str *str, enum ww_text_form form, bool pretty, struct ww_diag *diag);
+/* Lays out, when neither `err`, nor the output, nor the message of `s` is an error. Gives the first, with a
+ * text, and then the string is what it was. */
+ww_err ww_text_finish(struct ww_text_out *out, struct ww_dyn_struct s, ww_err err, struct ww_diag *diag);
 
 void ww_text_put(struct ww_text_out *out, const void *bytes, size_t len);
 void ww_text_puts(struct ww_text_out *out, const char *text);

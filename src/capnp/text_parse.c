@@ -123,26 +123,12 @@ static ww_err put_bytes(struct parser *p, const struct ww_tape_node *n, struct w
     return 0;
 }
 
-/* The size of an integer literal: 0x1f, 017, 15. False when it is none, or over 64 bits. */
+/* The size of an integer literal: 0x1f, 017, 15. */
 static bool integer(struct ww_bytes text, uint64_t *ret)
 {
-    uint64_t v = 0;
-    size_t i = 0;
-    unsigned base = 10;
-    if (text.len > 1 && text.ptr[0] == '0') {
-        base = text.ptr[1] == 'x' || text.ptr[1] == 'X' ? 16 : 8;
-        i = base == 16 ? 2 : 1;
-    }
-    if (i == text.len)
-        return false;
-    for (; i < text.len; i++) {
-        int digit = ww_hex_digit(text.ptr[i]);
-        if (digit < 0 || (unsigned)digit >= base || v > (UINT64_MAX - (unsigned)digit) / base)
-            return false;
-        v = v * base + (unsigned)digit;
-    }
-    *ret = v;
-    return true;
+    if (ww_bytes_has_prefix(text, WW_BYTES_LIT("0x")))
+        return ww_number_parse_u64(ww_bytes_skip(text, 2), 16, ret);
+    return ww_number_parse_u64(text, text.len > 1 && text.ptr[0] == '0' ? 8 : 10, ret);
 }
 
 static ww_err number(const struct parser *p, const struct ww_tape_node *n, struct ww_dyn_value *ret)
@@ -239,8 +225,8 @@ static ww_err put_field(
         if (n->kind != (kind == WW_TYPE_LIST ? WW_TAPE_LIST : WW_TAPE_STRUCT))
             return expected(p, n, type);
         WW_TRY(frame_add(p, type, node, &child));
-        err = kind == WW_TYPE_LIST ? ww_dyn_init_list(s, field, n->count, &child->at.l)
-                                   : ww_dyn_init(s, field, &child->at.s);
+        err = kind == WW_TYPE_LIST ? ww_dyn_init_list(s, field, n->count, &child->at.l, &diag)
+                                   : ww_dyn_init(s, field, &child->at.s, &diag);
     } else if (kind == WW_TYPE_TEXT || kind == WW_TYPE_DATA) {
         ww_dyn_select(s, field);
         return put_bytes(p, n, type, ww_sb_ptr(s.b, field->offset));
@@ -264,8 +250,8 @@ static ww_err put_element(struct parser *p, struct ww_dyn_lb l, uint32_t i, uint
         if (n->kind != (kind == WW_TYPE_LIST ? WW_TAPE_LIST : WW_TAPE_STRUCT))
             return expected(p, n, type);
         WW_TRY(frame_add(p, type, node, &child));
-        err = kind == WW_TYPE_LIST ? ww_dyn_put_list(l, i, n->count, &child->at.l)
-                                   : ww_dyn_put_struct(l, i, &child->at.s);
+        err = kind == WW_TYPE_LIST ? ww_dyn_put_list(l, i, n->count, &child->at.l, &diag)
+                                   : ww_dyn_put_struct(l, i, &child->at.s, &diag);
     } else if (kind == WW_TYPE_TEXT || kind == WW_TYPE_DATA) {
         return put_bytes(p, n, type, ww_lb_ptr(l.b, i));
     } else {
@@ -290,8 +276,8 @@ static ww_err step(struct parser *p)
     char name[128];
     struct ww_diag diag = {0};
     const struct ww_tape_node *n = &p->tape.nodes[node];
-    const struct ww_schema_field *field =
-        ww_schema_field(f->type.node, ww_tape_name(&p->tape, n, name, sizeof name));
+    ww_tape_name(&p->tape, n, name, sizeof name);
+    const struct ww_schema_field *field = n->len < sizeof name ? ww_schema_field(f->type.node, name) : NULL;
     if (!field)
         return placed(p, n, ww_dyn_no_field(f->type.node, name, &diag), &diag);
     f->node = p->tape.nodes[node + 1].next;
@@ -301,20 +287,13 @@ static ww_err step(struct parser *p)
 static ww_err build(struct parser *p, struct ww_type type, struct ww_pb to)
 {
     struct frame *root;
-    ww_err err = ww_dyn_check(type);
-    if (err < 0)
-        return ww_diag_set(p->tape.diag, err, "the type is no struct, or its schema is not loaded");
+    WW_TRY(ww_dyn_check(type, p->tape.diag));
     if (p->tape.nodes[inside(p, 0)].kind != WW_TAPE_STRUCT)
         return expected(p, &p->tape.nodes[inside(p, 0)], type);
     WW_TRY(frame_add(p, type, inside(p, 0), &root));
-    err = ww_dyn_init_root(to, type, &root->at.s);
-    while (err == 0 && p->depth > 0) {
-        err = step(p);
-        if (err == 0 || err == WW_ENOMEM) {
-            ww_err latched = to.seg && to.seg->msg ? ww_msg_err(to.seg->msg) : 0;
-            err = latched < 0 ? ww_diag_set(p->tape.diag, latched, "%s", ww_err_text(latched)) : err;
-        }
-    }
+    ww_err err = ww_dyn_init_root(to, type, &root->at.s, p->tape.diag);
+    while (err == 0 && p->depth > 0)
+        err = ww_tape_built(&p->tape, to, step(p));
     return err;
 }
 

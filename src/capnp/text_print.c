@@ -157,10 +157,7 @@ static ww_err step_struct(struct printer *p, struct frame *f)
     if (f->next == node->count)
         return pop(p), 0;
     const struct ww_schema_field *field = &node->fields[f->next++];
-    ww_err err = ww_dyn_get(s, field, &v);
-    if (err < 0)
-        return ww_diag_set(p->diag, err, "field `%s` of %s: %s", field->name, node->display_name,
-            err == WW_ENOTFOUND ? "its schema is not loaded" : ww_err_text(err));
+    WW_TRY(ww_dyn_get(s, field, &v, p->diag));
     ww_text_item(&p->out, &f->group);
     ww_text_puts(&p->out, field->name);
     ww_text_puts(&p->out, " = ");
@@ -172,7 +169,7 @@ static ww_err step_list(struct printer *p, struct frame *f)
     struct ww_dyn_value v;
     if (f->next == f->at.l.count)
         return pop(p), 0;
-    WW_TRY(ww_dyn_at((struct ww_dyn_list){f->type, f->at.l}, f->next++, &v));
+    WW_TRY(ww_dyn_at((struct ww_dyn_list){f->type, f->at.l}, f->next++, &v, p->diag));
     ww_text_item(&p->out, &f->group);
     return print_value(p, &v, false);
 }
@@ -184,23 +181,14 @@ ww_err ww_text_print(struct ww_dyn_struct s, bool pretty, struct ww_str *out, st
     memset(&v, 0, sizeof v);
     v.type = s.type;
     v.as.s = s.r;
-    if (diag)
-        diag->text[0] = 0;
-    ww_text_begin(&p.out, out, WW_FORM_TEXT, pretty);
-    ww_err err = ww_dyn_check(s.type);
+    ww_text_begin(&p.out, out, WW_FORM_TEXT, pretty, diag);
+    ww_err err = ww_dyn_check(s.type, diag);
     if (err == 0)
         err = push(&p, &v, false);
     while (err == 0 && p.depth > 0 && p.out.err == 0) {
         struct frame *f = &p.frames[p.depth - 1];
         err = f->type.lists ? step_list(&p, f) : step_struct(&p, f);
     }
-    if (err == 0 && s.r.seg && s.r.seg->msg)
-        err = ww_msg_err(s.r.seg->msg);
-    if (p.out.err == 0)
-        p.out.err = err;
     ww_free(p.frames);
-    err = ww_text_finish(&p.out);
-    if (err < 0 && diag && !diag->text[0])
-        return ww_diag_set(diag, err, "%s", ww_err_text(err));
-    return err;
+    return ww_text_finish(&p.out, s, err, diag);
 }

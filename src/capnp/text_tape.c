@@ -92,6 +92,15 @@ ww_err ww_tape_unexpected(const struct ww_tape *t, size_t at, const char *expect
     return ww_tape_error(t, at, WW_EINVAL, "found `%s`, expected %s", found, expected);
 }
 
+ww_err ww_tape_built(const struct ww_tape *t, struct ww_pb to, ww_err err)
+{
+    ww_err latched = to.seg && to.seg->msg ? ww_msg_err(to.seg->msg) : 0;
+    if ((err == 0 && latched == 0) || (err < 0 && err != WW_ENOMEM))
+        return err;
+    err = latched < 0 ? latched : err;
+    return ww_diag_set(t->diag, err, "%s", ww_err_text(err));
+}
+
 const char *ww_tape_name(const struct ww_tape *t, const struct ww_tape_node *n, char *out, size_t size)
 {
     size_t len = n->len < size ? n->len : size - 1;

@@ -4,6 +4,7 @@
 #define WW_CAPNP_TEXT_TAPE_H
 
 #include "base/base.h"
+#include "capnp/number.h"
 #include "capnp/text_out.h"
 
 #define WW_TAPE_BYTES_MAX ((size_t)1 << 30) /* of input */
@@ -65,16 +66,10 @@ static inline struct ww_bytes ww_tape_text(const struct ww_tape *t, const struct
     return ww_bytes(t->in.ptr + n->at, n->len);
 }
 
+/* After a step that built something: what went wrong in the message is told, and no memory too. */
+ww_err ww_tape_built(const struct ww_tape *t, struct ww_pb to, ww_err err);
+
 /* As a C string, cut to fit. */
 const char *ww_tape_name(const struct ww_tape *t, const struct ww_tape_node *n, char *out, size_t size);
-
-static inline int ww_hex_digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
 
 #endif

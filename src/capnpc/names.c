@@ -24,10 +24,10 @@ bool is_reserved(const char *word)
     return false;
 }
 
-/* The text of an annotation, which must do as (the beginning of) a name in C. */
-static const char *identifier(struct ww_sr value, bool may_be_empty, uint64_t id)
+/* What must do as (the beginning of) a name in C. Names of members too: a request may come from anywhere. */
+static const char *identifier(struct ww_bytes name, bool may_be_empty, uint64_t id)
 {
-    const char *text = ww_cstr(ww_pr_text(value_ptr(value)));
+    const char *text = ww_cstr(name);
     bool good = *text || may_be_empty;
     for (const char *p = text; *p; p++) {
         bool letter = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || *p == '_';
@@ -41,9 +41,10 @@ static const char *identifier(struct ww_sr value, bool may_be_empty, uint64_t id
 const char *own_name(struct ww_sr s, struct ww_lr annotations, uint64_t id)
 {
     struct ww_sr value;
+    const char *name = identifier(ww_layout_member_name(s), false, id);
     if (annotation_use(annotations, ANNOTATION_NAME, &value))
-        return identifier(value, false, id);
-    return ww_cstr(ww_layout_member_name(s));
+        return identifier(ww_pr_text(value_ptr(value)), false, id);
+    return name;
 }
 
 static void name_node(const struct model *m, struct node *n, struct node *file, const char *name);
@@ -112,7 +113,7 @@ static const char *prefix_of(const struct node *file)
 {
     struct ww_sr value;
     if (annotation_use(file->annotations, ANNOTATION_PREFIX, &value))
-        return identifier(value, true, file->id);
+        return identifier(ww_pr_text(value_ptr(value)), true, file->id);
     return textf("%s_", file_stem(file));
 }
 

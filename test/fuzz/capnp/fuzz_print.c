@@ -12,7 +12,7 @@ static ww_err print(struct ww_bytes frame, struct ww_type type, bool json, struc
     ww_msg_init(&m, NULL);
     ww_err err = ww_msg_open(&m, frame, &lim);
     if (err == 0)
-        err = ww_dyn_root(ww_msg_root(&m), type, &s);
+        err = ww_dyn_root(ww_msg_root(&m), type, &s, NULL);
     if (err == 0)
         err = json ? ww_json_print(s, true, out, &diag) : ww_text_print(s, true, out, &diag);
     ww_msg_fini(&m);

@@ -25,4 +25,28 @@ static inline struct ww_type fuzz_type(unsigned which)
     return ww_type_of(s);
 }
 
+typedef ww_err fuzz_print_fn(struct ww_dyn_struct s, bool pretty, struct ww_str *out, struct ww_diag *diag);
+
+/* Prints what was built, read as strictly as if it had been received. */
+static inline ww_err fuzz_print(
+    struct ww_msg *m, struct ww_type type, fuzz_print_fn *print, bool pretty, struct ww_str *out)
+{
+    static const struct ww_msg_limits lim = {
+        .words = 1 << 20, .traversal = 1 << 24, .segments = 64, .depth = 64};
+    struct ww_dyn_struct s;
+    struct ww_msg copy;
+    size_t bytes = ww_msg_frame_bytes(m);
+    uint8_t *frame = ww_alloc(bytes);
+    ww_msg_init(&copy, NULL);
+    ww_msg_frame_write(m, frame);
+    ww_err err = ww_msg_open(&copy, ww_bytes(frame, bytes), &lim);
+    if (err == 0)
+        err = ww_dyn_root(ww_msg_root(&copy), type, &s, NULL);
+    if (err == 0)
+        err = print(s, pretty, out, NULL);
+    ww_msg_fini(&copy);
+    ww_free(frame);
+    return err;
+}
+
 #endif

@@ -178,6 +178,11 @@ def by_hand():
         result = subprocess.run([PLUGIN], input=junk, capture_output=True, timeout=20, cwd=SCRATCH)
         assert result.returncode == 1 and result.stderr.startswith(b"capnpc-ww: ") and result.stderr.count(b"\n") == 1, result
     request = subprocess.run([CAPNP, "compile", f"-I{ROOT / 'schema'}", "-o-", HERE / "kitchen.capnp"], capture_output=True).stdout
+    for bad in b'ci"cle', b"cir le", b"1ircle":
+        assert request.count(b"circle\0") == 1
+        result = subprocess.run([PLUGIN], input=request.replace(b"circle\0", bad + b"\0"), capture_output=True, timeout=20,
+                                cwd=SCRATCH)
+        assert result.returncode == 1 and b"is no name in C" in result.stderr, result
     for cut in range(8, len(request), 997):
         result = subprocess.run([PLUGIN], input=request[:cut], capture_output=True, timeout=20, cwd=SCRATCH)
         assert result.returncode == 1 and result.stderr.startswith(b"capnpc-ww: "), (cut, result)

@@ -42,7 +42,7 @@ static inline struct ww_dyn_sb rig_build(struct ww_msg *m, const char *type)
 {
     struct ww_dyn_sb s;
     ww_msg_init(m, NULL);
-    assert_ok(ww_dyn_init_root(ww_msg_root_builder(m), rig_type(type), &s));
+    assert_ok(ww_dyn_init_root(ww_msg_root_builder(m), rig_type(type), &s, NULL));
     return s;
 }
 

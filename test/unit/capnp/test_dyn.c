@@ -56,7 +56,7 @@ static void reads_and_writes_scalars(void **state)
     assert_true(kitchen_Scalars_f32(r) == 7 && kitchen_Scalars_f64(r) == 0.1);
     assert_int_equal(kitchen_Scalars_color(r), kitchen_Color_green);
     assert_int_equal(get(s, "i64").as.i, INT64_MIN);
-    assert_ok(ww_dyn_clear(s, rig_field(s.type, "i8")));
+    assert_ok(ww_dyn_clear(s, rig_field(s.type, "i8"), NULL));
     assert_int_equal(kitchen_Scalars_i8(r), -3);
     ww_msg_fini(&m);
 }
@@ -81,7 +81,7 @@ static void refuses_wrong_values(void **state)
     refused(s, "nonsense", ww_dyn_int(1), "no field `nonsense` in kitchen.capnp:Scalars");
     /* A field of another struct. */
     const struct ww_schema_field *x = rig_field(rig_type("Point"), "x");
-    assert_int_equal(ww_dyn_get(ww_dyn_reader(s), x, &v), WW_EINVAL);
+    assert_int_equal(ww_dyn_get(ww_dyn_reader(s), x, &v, NULL), WW_EINVAL);
     assert_int_equal(ww_dyn_set(s, x, &v, NULL), WW_EINVAL);
     assert_false(ww_dyn_has(ww_dyn_reader(s), x));
     assert_ok(ww_msg_err(&m));
@@ -96,14 +96,14 @@ static void follows_unions_and_groups(void **state)
     assert_string_equal(ww_dyn_which(ww_dyn_reader(s))->name, "circle");
     set(s, "label", ww_dyn_text(ww_text("hello")));
     assert_string_equal(ww_dyn_which(ww_dyn_reader(s))->name, "label");
-    assert_int_equal(ww_dyn_get(ww_dyn_reader(s), rig_field(s.type, "circle"), &v), WW_ESTATE);
-    assert_int_equal(ww_dyn_edit(s, rig_field(s.type, "box"), &box), WW_ESTATE);
-    assert_ok(ww_dyn_init(s, rig_field(s.type, "box"), &box));
+    assert_int_equal(ww_dyn_get(ww_dyn_reader(s), rig_field(s.type, "circle"), &v, NULL), WW_ESTATE);
+    assert_int_equal(ww_dyn_edit(s, rig_field(s.type, "box"), &box, NULL), WW_ESTATE);
+    assert_ok(ww_dyn_init(s, rig_field(s.type, "box"), &box, NULL));
     /* The label's pointer is the corner's as well: a group begins empty. */
     assert_false(ww_dyn_has(ww_dyn_reader(box), rig_field(box.type, "corner")));
     assert_int_equal(get(box, "width").as.u, 4);
     set(box, "width", ww_dyn_int(9));
-    assert_ok(ww_dyn_edit(box, rig_field(box.type, "inner"), &inner));
+    assert_ok(ww_dyn_edit(box, rig_field(box.type, "inner"), &inner, NULL));
     set(inner, "filled", ww_dyn_bool(false));
     struct kitchen_Shape_r r = kitchen_Shape_r_root(&m);
     assert_int_equal(kitchen_Shape_which(r), kitchen_Shape_which_box);
@@ -125,25 +125,25 @@ static void reads_pointers_and_their_defaults(void **state)
     assert_bytes(get(s, "dataDefault").as.bytes, "abc", 3);
     assert_int_equal(get(s, "text").as.bytes.len, 0);
     v = get(s, "pointDefault");
-    assert_ok(ww_dyn_as_struct(&v, &point));
+    assert_ok(ww_dyn_as_struct(&v, &point, NULL));
     assert_ok(ww_dyn_get_name(point, "y", &v, NULL));
     assert_int_equal(v.as.i, 12);
     assert_false(ww_dyn_has(ww_dyn_reader(s), rig_field(s.type, "pointDefault")));
     /* Editing begins with a copy of the default. */
-    assert_ok(ww_dyn_edit(s, rig_field(s.type, "pointDefault"), &edit));
+    assert_ok(ww_dyn_edit(s, rig_field(s.type, "pointDefault"), &edit, NULL));
     set(edit, "x", ww_dyn_int(1));
     assert_int_equal(get(edit, "y").as.i, 12);
     /* AnyPointer takes any pointer. */
     set(s, "any", get(s, "pointDefault"));
     v = get(s, "any");
-    assert_ok(ww_dyn_root(v.as.p, rig_type("Point"), &point));
+    assert_ok(ww_dyn_root(v.as.p, rig_type("Point"), &point, NULL));
     assert_ok(ww_dyn_get_name(point, "x", &v, NULL));
     assert_int_equal(v.as.i, 1);
     struct ww_pb any;
-    assert_ok(ww_dyn_pointer(s, rig_field(s.type, "any"), &any));
-    assert_ok(ww_dyn_edit_root(any, rig_type("Point"), &edit)); /* what is there stays */
+    assert_ok(ww_dyn_pointer(s, rig_field(s.type, "any"), &any, NULL));
+    assert_ok(ww_dyn_edit_root(any, rig_type("Point"), &edit, NULL)); /* what is there stays */
     assert_int_equal(get(edit, "x").as.i, 1);
-    assert_ok(ww_dyn_init_root(any, rig_type("Shape"), &edit));
+    assert_ok(ww_dyn_init_root(any, rig_type("Shape"), &edit, NULL));
     refused(s, "any", ww_dyn_int(5), "expected AnyPointer");
     refused(s, "point", ww_dyn_text(ww_text("no")), "expected kitchen.capnp:Point");
     refused(s, "cap", ww_dyn_text(ww_text("no")), "expected Capability");
@@ -162,43 +162,43 @@ static void reads_and_writes_lists(void **state)
     struct ww_dyn_list r;
     struct ww_dyn_sb s = rig_build(&m, "Lists"), point;
     for (size_t i = 0; i < WW_COUNT_OF(numbers); i++) {
-        assert_ok(ww_dyn_init_list(s, rig_field(s.type, numbers[i]), 3, &l));
+        assert_ok(ww_dyn_init_list(s, rig_field(s.type, numbers[i]), 3, &l, NULL));
         v = ww_dyn_int(5);
         assert_ok(ww_dyn_put(l, 2, &v, NULL));
         assert_int_equal(ww_dyn_put(l, 3, &v, NULL), WW_EINVAL);
         v = get(s, numbers[i]);
-        assert_ok(ww_dyn_as_list(&v, &r));
+        assert_ok(ww_dyn_as_list(&v, &r, NULL));
         assert_int_equal(r.r.count, 3);
-        assert_ok(ww_dyn_at(r, 2, &v));
+        assert_ok(ww_dyn_at(r, 2, &v, NULL));
         assert_true(i < 4 ? v.as.i == 5 : i < 8 ? v.as.u == 5 : v.as.f == 5);
-        assert_int_equal(ww_dyn_at(r, 3, &v), WW_EINVAL);
+        assert_int_equal(ww_dyn_at(r, 3, &v, NULL), WW_EINVAL);
     }
-    assert_ok(ww_dyn_init_list(s, rig_field(s.type, "bools"), 9, &l));
+    assert_ok(ww_dyn_init_list(s, rig_field(s.type, "bools"), 9, &l, NULL));
     v = ww_dyn_bool(true);
     assert_ok(ww_dyn_put(l, 8, &v, NULL));
-    assert_ok(ww_dyn_init_list(s, rig_field(s.type, "voids"), 4, &l));
-    assert_ok(ww_dyn_init_list(s, rig_field(s.type, "texts"), 2, &l));
+    assert_ok(ww_dyn_init_list(s, rig_field(s.type, "voids"), 4, &l, NULL));
+    assert_ok(ww_dyn_init_list(s, rig_field(s.type, "texts"), 2, &l, NULL));
     v = ww_dyn_text(ww_text("two"));
     assert_ok(ww_dyn_put(l, 1, &v, NULL));
-    assert_ok(ww_dyn_init_list(s, rig_field(s.type, "points"), 2, &l));
-    assert_ok(ww_dyn_put_struct(l, 1, &point));
+    assert_ok(ww_dyn_init_list(s, rig_field(s.type, "points"), 2, &l, NULL));
+    assert_ok(ww_dyn_put_struct(l, 1, &point, NULL));
     set(point, "x", ww_dyn_int(3));
     assert_int_equal(ww_dyn_put(l, 0, &v, NULL), WW_EINVAL);
-    assert_ok(ww_dyn_init_list(s, rig_field(s.type, "matrix"), 2, &l));
-    assert_ok(ww_dyn_put_list(l, 1, 2, &row));
+    assert_ok(ww_dyn_init_list(s, rig_field(s.type, "matrix"), 2, &l, NULL));
+    assert_ok(ww_dyn_put_list(l, 1, 2, &row, NULL));
     v = ww_dyn_int(-7);
     assert_ok(ww_dyn_put(row, 0, &v, NULL));
-    assert_ok(ww_dyn_edit_list(s, rig_field(s.type, "withDefault"), &l));
+    assert_ok(ww_dyn_edit_list(s, rig_field(s.type, "withDefault"), &l, NULL));
     assert_int_equal(l.b.count, 2);
     struct kitchen_Lists_r k = kitchen_Lists_r_root(&m);
     assert_true(ww_lr_bool(kitchen_Lists_bools(k), 8));
     assert_int_equal(kitchen_Lists_voids(k).count, 4);
     assert_string_equal(ww_cstr(ww_lr_text(kitchen_Lists_texts(k), 1)), "two");
     v = get(s, "matrix");
-    assert_ok(ww_dyn_as_list(&v, &r));
-    assert_ok(ww_dyn_at(r, 1, &v));
-    assert_ok(ww_dyn_as_list(&v, &r));
-    assert_ok(ww_dyn_at(r, 0, &v));
+    assert_ok(ww_dyn_as_list(&v, &r, NULL));
+    assert_ok(ww_dyn_at(r, 1, &v, NULL));
+    assert_ok(ww_dyn_as_list(&v, &r, NULL));
+    assert_ok(ww_dyn_at(r, 0, &v, NULL));
     assert_int_equal(v.as.i, -7);
     assert_ok(ww_msg_err(&m));
     ww_msg_fini(&m);
@@ -208,10 +208,10 @@ static void binds_generics(void **state)
 {
     struct ww_msg m;
     struct ww_dyn_sb s = rig_build(&m, "UsesPair"), pair, point;
-    assert_ok(ww_dyn_init(s, rig_field(s.type, "pair"), &pair));
+    assert_ok(ww_dyn_init(s, rig_field(s.type, "pair"), &pair, NULL));
     set(pair, "first", ww_dyn_text(ww_text("one")));
     refused(pair, "first", ww_dyn_data(ww_text("one")), "found Data, expected Text");
-    assert_ok(ww_dyn_init(pair, rig_field(pair.type, "second"), &point));
+    assert_ok(ww_dyn_init(pair, rig_field(pair.type, "second"), &point, NULL));
     set(point, "y", ww_dyn_int(1));
     assert_bytes(get(pair, "first").as.bytes, "one", 3);
     ww_msg_fini(&m);
@@ -235,14 +235,76 @@ static void needs_the_schema(void **state)
     assert_ok(ww_schema_set_new(NULL, &some));
     assert_ok(ww_schema_load_node(some, ww_pr_struct(ww_pr_const(&seg)), &s, &diag));
     ww_msg_init(&m, NULL);
-    assert_ok(ww_dyn_init_root(ww_msg_root_builder(&m), ww_type_of(s), &b));
+    assert_ok(ww_dyn_init_root(ww_msg_root_builder(&m), ww_type_of(s), &b, NULL));
     const struct ww_schema_field *f = ww_schema_field(s, "point");
-    assert_int_equal(ww_dyn_get(ww_dyn_reader(b), f, &v), WW_ENOTFOUND);
-    assert_int_equal(ww_dyn_init(b, f, &point), WW_ENOTFOUND);
-    assert_int_equal(ww_dyn_edit(b, f, &point), WW_ENOTFOUND);
-    assert_int_equal(ww_dyn_init_root(ww_msg_root_builder(&m), f->type, &b), WW_ENOTFOUND);
+    assert_int_equal(ww_dyn_get(ww_dyn_reader(b), f, &v, NULL), WW_ENOTFOUND);
+    assert_int_equal(ww_dyn_init(b, f, &point, &diag), WW_ENOTFOUND);
+    assert_string_equal(diag.text, "field `point` of kitchen.capnp:Pointers: its schema is not loaded");
+    assert_int_equal(ww_dyn_edit(b, f, &point, NULL), WW_ENOTFOUND);
+    assert_int_equal(ww_dyn_init_root(ww_msg_root_builder(&m), f->type, &b, NULL), WW_ENOTFOUND);
     ww_msg_fini(&m);
     ww_schema_set_free(some);
+}
+
+#define SAYS(want, call)                                                                                     \
+    do {                                                                                                     \
+        memset(&diag, 0, sizeof diag);                                                                       \
+        assert_int_equal(call, WW_EINVAL);                                                                   \
+        assert_int_equal(diag.code, WW_EINVAL);                                                              \
+        assert_string_equal(diag.text, want);                                                                \
+    } while (0)
+
+/* Every call has its words for what the program got wrong, and touches nothing then. */
+static void says_what_is_wrong(void **state)
+{
+    struct ww_diag diag;
+    struct ww_msg m;
+    struct ww_dyn_sb s = rig_build(&m, "Pointers"), other;
+    struct ww_dyn_struct r;
+    struct ww_dyn_list lr;
+    struct ww_dyn_lb l;
+    struct ww_pb p;
+    struct ww_dyn_value v = ww_dyn_int(1);
+    const struct ww_schema_field *x = rig_field(rig_type("Point"), "x"), *text = rig_field(s.type, "text"),
+                                 *point = rig_field(s.type, "point");
+    const char *strange = "field `x` of kitchen.capnp:Point is none of kitchen.capnp:Pointers";
+    SAYS(strange, ww_dyn_get(ww_dyn_reader(s), x, &v, &diag));
+    SAYS(strange, ww_dyn_set(s, x, &v, &diag));
+    SAYS(strange, ww_dyn_clear(s, x, &diag));
+    SAYS(strange, ww_dyn_init(s, x, &other, &diag));
+    SAYS(strange, ww_dyn_edit(s, x, &other, &diag));
+    SAYS(strange, ww_dyn_init_list(s, x, 1, &l, &diag));
+    SAYS(strange, ww_dyn_edit_list(s, x, &l, &diag));
+    SAYS(strange, ww_dyn_pointer(s, x, &p, &diag));
+    const char *no_struct = "field `text` of kitchen.capnp:Pointers: found Text, expected a struct";
+    SAYS(no_struct, ww_dyn_init(s, text, &other, &diag));
+    SAYS(no_struct, ww_dyn_edit(s, text, &other, &diag));
+    const char *no_list =
+        "field `point` of kitchen.capnp:Pointers: found kitchen.capnp:Point, expected a list";
+    SAYS(no_list, ww_dyn_init_list(s, point, 1, &l, &diag));
+    SAYS(no_list, ww_dyn_edit_list(s, point, &l, &diag));
+    SAYS("Int64 is no struct", ww_dyn_as_struct(&v, &r, &diag));
+    SAYS("Int64 is no list", ww_dyn_as_list(&v, &lr, &diag));
+    SAYS("Int64 is no struct", ww_dyn_root(ww_msg_root(&m), v.type, &r, &diag));
+    SAYS("Int64 is no struct", ww_dyn_init_root(ww_msg_root_builder(&m), v.type, &other, &diag));
+    SAYS("Int64 is no struct", ww_dyn_edit_root(ww_msg_root_builder(&m), v.type, &other, &diag));
+    struct ww_dyn_sb lists;
+    assert_ok(ww_dyn_init_root(ww_msg_root_builder(&m), rig_type("Lists"), &lists, &diag));
+    assert_ok(ww_dyn_init_list(lists, rig_field(lists.type, "texts"), 2, &l, &diag));
+    lr = (struct ww_dyn_list){l.type, ww_lb_reader(l.b)};
+    SAYS("the list has no element 2", ww_dyn_at(lr, 2, &v, &diag));
+    SAYS("the list has no element 2", ww_dyn_put(l, 2, &v, &diag));
+    SAYS("the list has no element 2", ww_dyn_put_struct(l, 2, &other, &diag));
+    SAYS("the list has no element 2", ww_dyn_put_list(l, 2, 1, &l, &diag));
+    SAYS("Text is no struct", ww_dyn_put_struct(l, 1, &other, &diag));
+    SAYS("found List(Text), expected a list of lists", ww_dyn_put_list(l, 1, 1, &l, &diag));
+    s = rig_build(&m, "Shape");
+    assert_int_equal(ww_dyn_edit(s, rig_field(s.type, "box"), &other, &diag), WW_ESTATE);
+    assert_string_equal(
+        diag.text, "field `box` of kitchen.capnp:Shape is not the active member of its union");
+    assert_int_equal(ww_dyn_pointer(s, rig_field(s.type, "area"), &p, &diag), WW_EINVAL);
+    assert_ok(ww_msg_err(&m));
+    ww_msg_fini(&m);
 }
 
 static ww_err build(void *ctx)
@@ -254,9 +316,9 @@ static ww_err build(void *ctx)
     WW_TRY(rig_load(&kitchen));
     struct ww_type type = ww_type_of(ww_schema_by_name(kitchen, "UsesPair"));
     ww_msg_init(&m, NULL);
-    ww_err err = ww_dyn_init_root(ww_msg_root_builder(&m), type, &s);
+    ww_err err = ww_dyn_init_root(ww_msg_root_builder(&m), type, &s, NULL);
     if (err == 0)
-        err = ww_dyn_init(s, ww_schema_field(type.node, "pair"), &pair);
+        err = ww_dyn_init(s, ww_schema_field(type.node, "pair"), &pair, NULL);
     if (err == 0)
         err = ww_dyn_set_name(pair, "first", &v, NULL);
     ww_msg_fini(&m);
@@ -279,6 +341,7 @@ int main(void)
         cmocka_unit_test(reads_and_writes_lists),
         cmocka_unit_test(binds_generics),
         cmocka_unit_test(needs_the_schema),
+        cmocka_unit_test(says_what_is_wrong),
         cmocka_unit_test(survives_allocation_failures),
     };
     return cmocka_run_group_tests_name("capnp/dyn", tests, rig_setup, rig_teardown);

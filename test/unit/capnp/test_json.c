@@ -18,7 +18,7 @@ static const char *print(const char *type, bool pretty)
     struct ww_dyn_struct s;
     struct ww_diag diag = {0};
     str.len = 0;
-    assert_ok(ww_dyn_root(ww_msg_root(&msg), rig_type(type), &s));
+    assert_ok(ww_dyn_root(ww_msg_root(&msg), rig_type(type), &s, NULL));
     if (ww_json_print(s, pretty, &str, &diag) < 0)
         fail_msg("%s", diag.text);
     return str.text;
@@ -175,7 +175,7 @@ static void has_no_json_for_capabilities(void **state)
     assert_ok(parse("Pointers", WW_BYTES_LIT("{}"), &diag));
     struct ww_sb b = ww_pb_struct(ww_msg_root_builder(&msg), 0, 0);
     ww_pb_set_text(ww_sb_ptr(b, rig_field(rig_type("Pointers"), "any")->offset), ww_text("x"));
-    assert_ok(ww_dyn_root(ww_msg_root(&msg), rig_type("Pointers"), &s));
+    assert_ok(ww_dyn_root(ww_msg_root(&msg), rig_type("Pointers"), &s, NULL));
     str.len = 0;
     assert_int_equal(ww_json_print(s, true, &str, &diag), WW_EUNSUPPORTED);
     assert_string_equal(diag.text, "field `any`: capabilities and AnyPointer have no JSON");
@@ -197,7 +197,7 @@ static ww_err there_and_back(void *ctx)
                                    "false}}, \"tail\": {\"next\": {\"polygon\": [{\"x\": 1}, {\"y\": 2}]}}}"),
             type, ww_msg_root_builder(&m), NULL, &diag);
     if (err == 0)
-        err = ww_dyn_root(ww_msg_root(&m), type, &s);
+        err = ww_dyn_root(ww_msg_root(&m), type, &s, NULL);
     if (err == 0)
         err = ww_json_print(s, true, &out, &diag);
     ww_str_fini(&out);

@@ -18,7 +18,7 @@ static const char *print(const char *type, bool pretty)
     struct ww_dyn_struct s;
     struct ww_diag diag = {0};
     str.len = 0;
-    assert_ok(ww_dyn_root(ww_msg_root(&msg), rig_type(type), &s));
+    assert_ok(ww_dyn_root(ww_msg_root(&msg), rig_type(type), &s, NULL));
     if (ww_text_print(s, pretty, &str, &diag) < 0)
         fail_msg("%s", diag.text);
     return str.text;
@@ -153,6 +153,7 @@ static void says_where_and_why(void **state)
     refused("Point", "(1)", "1:2: found a number, expected kitchen.capnp:Point");
     refused("Pointers", "(text = \"abc", "1:9: the string has no end on its line");
     refused("Pointers", "(text = \"a\nb\")", "1:9: the string has no end on its line");
+    refused("Scalars", "(u8 = 0X1F)", "1:7: no number, or more than 64 bits");
     refused("Pointers", "(text = 0x\"00\")", "1:9: found binary data, expected Text");
     refused("Pointers", "(data = 0x\"0 0\")", "1:13: found byte 32, expected two hexadecimal digits");
     refused("Pointers", "(point = [])", "1:10: found a list, expected kitchen.capnp:Point");
@@ -186,7 +187,7 @@ static void bounds_depth(void **state)
     assert_ok(parse("Pointers", deep, &diag));
     struct ww_dyn_struct s;
     str.len = 0;
-    assert_ok(ww_dyn_root(ww_msg_root(&msg), rig_type("Pointers"), &s));
+    assert_ok(ww_dyn_root(ww_msg_root(&msg), rig_type("Pointers"), &s, NULL));
     assert_int_equal(ww_text_print(s, true, &str, &diag), WW_EDEPTH);
     assert_int_equal(str.len, 0);
 }
@@ -200,7 +201,7 @@ static void bounds_output(void **state)
         "(voids = [void, void, void, void, void, void, void, void, void, void, void, void, "
         "void, void, void, void, void])",
         &diag));
-    assert_ok(ww_dyn_root(ww_msg_root(&msg), rig_type("Lists"), &s));
+    assert_ok(ww_dyn_root(ww_msg_root(&msg), rig_type("Lists"), &s, NULL));
     assert_int_equal(ww_text_print(s, false, &small, &diag), WW_ELIMIT);
     ww_str_fini(&small);
 }
@@ -237,7 +238,7 @@ static ww_err there_and_back(void *ctx)
                                    "(next = (polygon = [(x = 1), (y = 2)])))"),
             type, ww_msg_root_builder(&m), NULL, &diag);
     if (err == 0)
-        err = ww_dyn_root(ww_msg_root(&m), type, &s);
+        err = ww_dyn_root(ww_msg_root(&m), type, &s, NULL);
     if (err == 0)
         err = ww_text_print(s, true, &out, &diag);
     ww_str_fini(&out);

@@ -217,6 +217,17 @@ def build_conversation_go(scratch):
                      "peer")
 
 
+def build_conversation_rust(scratch):
+    """The Cap'n Proto peer in Rust; None without a toolchain that is new enough. Cargo says what is up to date."""
+    if _version("cargo", "--version") < (1, 85) or not shutil.which("capnp"):
+        return None
+    folder = ROOT / "test/interop/conversation/rust"
+    with _locked(scratch, "conversation-rust"):
+        out = pathlib.Path(scratch) / "conversation-rust"
+        run(["cargo", "build", "--locked", "--quiet", "--manifest-path", folder / "Cargo.toml", "--target-dir", out], timeout=900)
+        return str(out / "debug/peer")
+
+
 def install_js(scratch):
     """The js-libp2p peer with its packages, installed once a scratch folder; None without Node."""
     if _version("node", "--version") < (20, 0) or not shutil.which("npm"):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Our RPC opposite the C++ and the Go implementation: one list of conversations, every pairing, both roles, over unix and TCP
+"""Our RPC opposite the C++, the Rust and the Go implementation: one list of conversations, every pairing, both roles, over unix and TCP
 sockets, with a recorder between the two which says what went over the wire.
 
 usage: conversation.py OURS CXX SCRATCH [PAIRING[/CASE,CASE]...]   (TAP on stdout; CXX "" when it could not be built)
@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "lib"))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from harness import Tap, Daemon, build_conversation_go  # noqa: E402
+from harness import Tap, Daemon, build_conversation_go, build_conversation_rust  # noqa: E402
 from recorder import Recorder, matches  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -89,6 +89,8 @@ class Loop:
 # that is pipelined on something which can answer at once, and was queued, ends the process.)
 KNOWN_ENDS = {"go": "capnp/v3.(*AnswerQueue).Fulfill("}
 TRIES = 3
+NO_TAIL_CALLS = {"go", "rust"}
+CANCELED_UNANSWERED = {"rust"}  # sends no Return for a call that was cancelled, so that its question stays open
 FAILURES_MAX = 5
 
 
@@ -107,9 +109,11 @@ class Pairing:
         return "tcp:0" if self.way == "tcp" else f"unix:{self.scratch}/{self.tag}.{name}{self.started}"
 
     def options(self, name):
-        # Go does not complete calls whose results it is to keep, so our side must not make them there.
-        tail = name == "ww" and "go" not in (self.client, self.server)
-        return ["--packed"] * (self.way == "packed") + ["--tail-calls"] * tail
+        # Who does not complete calls whose results it is to keep must not be sent them.
+        tail = name == "ww" and not NO_TAIL_CALLS & {self.client, self.server}
+        unanswered = name == "ww" and self.server in CANCELED_UNANSWERED
+        return (["--packed"] * (self.way == "packed") + ["--tail-calls"] * tail +
+                ["--canceled-unanswered"] * unanswered)
 
     def fails(self, name, why):
         def fail():
@@ -216,6 +220,7 @@ def check_references(cases):
 
 
 ALL = ["ww>ww:unix", "ww>ww:packed", "ww>cxx:unix", "ww>cxx:tcp", "cxx>ww:unix", "cxx>ww:tcp",
+       "ww>rust:unix", "ww>rust:tcp", "rust>ww:unix", "rust>ww:tcp",
        "ww>go:unix", "ww>go:tcp", "ww>go:packed", "go>ww:unix", "go>ww:tcp", "go>ww:packed"]
 
 
@@ -226,6 +231,9 @@ def main(ours, cxx, scratch, only):
     if not only or any("go" in spec for spec in only):
         go = build_conversation_go(scratch)
         peers["go"] = [go] if go else None
+    if not only or any("rust" in spec for spec in only):
+        rust = build_conversation_rust(scratch)
+        peers["rust"] = [rust] if rust else None
     loop = Loop()
     with tempfile.TemporaryDirectory(prefix="ww-conv-") as sockets:
         def one(spec):

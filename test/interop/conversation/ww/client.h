@@ -7,8 +7,10 @@
 
 struct conversation;
 
-/* `socket` is closed with the conversation; of `config` the host is not looked at. */
-struct conversation *conversation_new(int socket, const struct ww_rpc_conn_config *config);
+/* `socket` is closed with the conversation; of `config` the host is not looked at. `canceled_unanswered`: the
+ * peer sends no Return for a call that was cancelled, so that its question stays. */
+struct conversation *conversation_new(
+    int socket, const struct ww_rpc_conn_config *config, bool canceled_unanswered);
 void conversation_free(struct conversation *c);
 /* False: the step failed; conversation_why says why. */
 bool conversation_step(struct conversation *c, const struct step *s);

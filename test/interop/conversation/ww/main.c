@@ -83,15 +83,15 @@ static bool is_for_recorder(const char *line)
         strncmp(line, "wire ", 5) == 0 || strncmp(line, "before ", 7) == 0 || strncmp(line, "not ", 4) == 0;
 }
 
-static bool run_case(
-    const char *address, const char *cases, const char *name, const struct ww_rpc_conn_config *config)
+static bool run_case(const char *address, const char *cases, const char *name,
+    const struct ww_rpc_conn_config *config, bool canceled_unanswered)
 {
     char **lines = case_read(cases, name);
     if (!lines) {
         printf("not ok %s: no such case in %s\n", name, cases);
         return false;
     }
-    struct conversation *c = conversation_new(dial(address), config);
+    struct conversation *c = conversation_new(dial(address), config, canceled_unanswered);
     bool connected = true, good = true;
     const char *at = "end of the conversation";
     struct step s;
@@ -123,6 +123,7 @@ static bool run_case(
 int main(int argc, char **argv)
 {
     struct ww_rpc_conn_config config = {0};
+    bool canceled_unanswered = false;
     char *word[512];
     int words = 0;
     signal(SIGPIPE, SIG_IGN);
@@ -131,6 +132,8 @@ int main(int argc, char **argv)
             config.packed = true;
         else if (strcmp(argv[i], "--tail-calls") == 0)
             config.tail_calls = true;
+        else if (strcmp(argv[i], "--canceled-unanswered") == 0)
+            canceled_unanswered = true;
         else
             word[words++] = argv[i];
     }
@@ -139,11 +142,12 @@ int main(int argc, char **argv)
     if (words < 4 || strcmp(word[0], "client") != 0) {
         fprintf(stderr,
             "usage: ww-conversation server ADDRESS [--packed] [--tail-calls]\n"
-            "       ww-conversation client ADDRESS CASES [--packed] [--tail-calls] NAME...\n");
+            "       ww-conversation client ADDRESS CASES [--packed] [--tail-calls] [--canceled-unanswered]\n"
+            "           NAME...\n");
         return 2;
     }
     bool good = true;
     for (int i = 3; i < words; i++)
-        good &= run_case(word[1], word[2], word[i], &config);
+        good &= run_case(word[1], word[2], word[i], &config, canceled_unanswered);
     return good ? 0 : 1;
 }

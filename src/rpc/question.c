@@ -175,7 +175,7 @@ static bool finish_due(struct ww_rpc_call *call)
 void ww_rpc_question_check(struct ww_rpc_call *call)
 {
     struct ww_rpc_conn *conn = call->q.conn;
-    if (!conn || !conn->open)
+    if (!conn || !conn->open || (call->q.returned && call->state == CALL_SENT)) /* the Return is being read */
         return;
     if (!call->q.finished) {
         if (!finish_due(call))
@@ -210,10 +210,10 @@ static ww_err high_returned(struct ww_rpc_conn *conn, uint32_t id, struct ww_sr 
     conn->high_unknown = true;
     if (!call)
         return 0;
-    if (!ww_sr_bool(ret, 32))
-        ww_rpc_exports_release(conn, &call->q.exports);
     if (ww_sr_bool(ret, 33))
         call->q.unfinishable = true;
+    if (!ww_sr_bool(ret, 32))
+        ww_rpc_exports_release(conn, &call->q.exports);
     return 0;
 }
 
@@ -304,24 +304,25 @@ ww_err ww_rpc_recv_return(struct ww_rpc_conn *conn, struct ww_sr ret, struct ww_
     if (!call || call->q.returned)
         return WW_EPROTO;
     call->q.returned = true;
-    if (!ww_sr_bool(ret, 32))
-        ww_rpc_exports_release(conn, &call->q.exports);
-    if (call->q.finished) {
-        /* Our Finish asked the peer to take the results' capabilities back, or to cancel the call of ours
-         * whose results it would have us take: only the peer knows whether others of its own wait for them.
-         */
-        ww_rpc_question_check(call);
-        return 0;
+    struct ww_rpc_ids released = {0}; /* last: results may name parameters that go with the Return */
+    if (!ww_sr_bool(ret, 32)) {
+        released = call->q.exports;
+        call->q.exports = (struct ww_rpc_ids){0};
     }
-    if (ww_sr_bool(ret, 33))
-        call->q.finished = true;
+    ww_err err = 0;
     (void)ww_rpc_call_ref(call);
-    ww_err err = return_read(conn, call, ret, frame);
+    /* Our Finish asked the peer to take the results' capabilities back, or to cancel the call of ours whose
+     * results it would have us take: only the peer knows whether others of its own wait for them. */
+    if (!call->q.finished) {
+        call->q.finished = ww_sr_bool(ret, 33);
+        err = return_read(conn, call, ret, frame);
+    }
     if (err == 0)
         ww_rpc_question_check(call);
     else if (call->state == CALL_SENT)
         ww_rpc_call_fail_now(
             call, ww_rpc_exc_new(conn->vat, WW_EDISCONNECTED, WW_BYTES_LIT("malformed Return")));
+    ww_rpc_exports_release(conn, &released);
     ww_rpc_call_unref(call);
     return err;
 }
@@ -337,8 +338,8 @@ static ww_err question_refused(struct ww_rpc_conn *conn, uint32_t id)
     if (!call || call->q.returned)
         return WW_EPROTO;
     (void)ww_rpc_call_ref(call);
-    ww_rpc_exports_release(conn, &call->q.exports);
     call->q.returned = call->q.finished = true;
+    ww_rpc_exports_release(conn, &call->q.exports);
     if (call->state == CALL_SENT)
         ww_rpc_call_fail_now(call,
             ww_rpc_exc_new(conn->vat, WW_EUNIMPLEMENTED, WW_BYTES_LIT("the peer does not implement this")));

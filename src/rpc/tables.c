@@ -156,13 +156,15 @@ ww_err ww_rpc_export_release(struct ww_rpc_conn *conn, uint32_t id, uint32_t cou
 
 void ww_rpc_exports_release(struct ww_rpc_conn *conn, struct ww_rpc_ids *ids)
 {
-    for (uint32_t i = ids->count; i-- > 0;) { /* the lowest id is the next to be used again */
+    struct ww_rpc_ids own = *ids; /* the last user of a capability may have been what keeps `ids` */
+    *ids = (struct ww_rpc_ids){0};
+    for (uint32_t i = own.count; conn->open && i-- > 0;) { /* the lowest id is the next to be used again */
         /* The peer may have released it by itself in the meantime, against the rules: not our count to
          * defend. */
-        ww_err gone = ww_rpc_export_release(conn, ids->at[i], 1);
+        ww_err gone = ww_rpc_export_release(conn, own.at[i], 1);
         WW_UNUSED(gone);
     }
-    ids->count = 0;
+    ww_rpc_ids_free(&own);
 }
 
 static ww_err import_new(struct ww_rpc_conn *conn, uint32_t id, bool promise, struct ww_cap **ret_raw)

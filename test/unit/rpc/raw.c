@@ -161,13 +161,23 @@ void raw_call(struct raw *r, uint32_t qid, struct target to, uint16_t method, ui
     raw_send(r);
 }
 
-void raw_return(struct raw *r, uint32_t aid, uint64_t value, struct desc cap)
+static void send_return(struct raw *r, uint32_t aid, uint64_t value, struct desc cap, bool keep_params)
 {
     struct ww_sb ret = raw_begin(r, WW_RPC_RETURN, 2, 1);
     ww_sb_set_u32(ret, 0, aid);
-    ww_sb_set_bool(ret, 32, true);
+    ww_sb_set_bool(ret, 32, keep_params);
     put_payload(ww_sb_ptr(ret, 0), value, cap);
     raw_send(r);
+}
+
+void raw_return(struct raw *r, uint32_t aid, uint64_t value, struct desc cap)
+{
+    send_return(r, aid, value, cap, true);
+}
+
+void raw_return_releasing(struct raw *r, uint32_t aid, uint64_t value, struct desc cap)
+{
+    send_return(r, aid, value, cap, false);
 }
 
 void raw_return_tag(struct raw *r, uint32_t aid, uint16_t tag, uint32_t value)

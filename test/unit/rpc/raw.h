@@ -52,6 +52,8 @@ void raw_call(
 struct ww_cap *raw_give(struct raw *r, struct desc d);
 /* Results of one number and one capability. */
 void raw_return(struct raw *r, uint32_t aid, uint64_t value, struct desc cap);
+/* With releaseParamCaps. */
+void raw_return_releasing(struct raw *r, uint32_t aid, uint64_t value, struct desc cap);
 void raw_return_tag(struct raw *r, uint32_t aid, uint16_t tag, uint32_t value);
 void raw_finish(struct raw *r, uint32_t qid, bool release_caps);
 void raw_release(struct raw *r, uint32_t id, uint32_t count);

@@ -250,6 +250,25 @@ static void return_releases_parameters(void **state)
     expect_release(&r, 4, 1);
 }
 
+/* The Return that gives a parameter back may name it. */
+static void returned_as_it_is_released(void **state)
+{
+    WW_UNUSED(state);
+    have_object();
+    struct ww_cap *cap = raw_give(&r, HOSTED(4)), *mine = object_new(r.s.vat, &r.live, NULL);
+    struct ww_rpc_request *q = call_send(cap, M_ECHO_CAP, 1, mine, NULL);
+    struct ww_sr call = raw_next(&r, WW_RPC_CALL);
+    uint32_t qid = ww_sr_u32(call, 0);
+    raw_return_releasing(&r, qid, 1, YOURS(desc_at(ww_pr_struct(ww_sr_ptr(call, 1)), 0).id));
+    expect_finish(&r, qid, false);
+    assert_int_equal(r.s.conn->exports.live, 1);
+    assert_true(ww_cap_same(ww_pr_cap(ww_sr_ptr(ww_pr_struct(ww_rpc_request_results(q)), 0)), mine));
+    ww_cap_unref(mine);
+    ww_rpc_request_free(q);
+    ww_cap_unref(cap);
+    expect_release(&r, 4, 1);
+}
+
 static void no_finish_needed(void **state)
 {
     WW_UNUSED(state);
@@ -893,6 +912,7 @@ int main(void)
         T(unknown_descriptors_break),
         T(cancel_crosses_return),
         T(return_releases_parameters),
+        T(returned_as_it_is_released),
         T(no_finish_needed),
         T(second_return),
         T(odd_returns),

@@ -125,16 +125,16 @@ static void not_without_leave(void **state)
     r.s.conn->tail_calls = false;
     have_objects();
     raw_call(&r, 10, IMPORTED(0), M_CALL, 77, NO_DESC);
-    uint32_t q = ww_sr_u32(next_call(IMPORTED(4), 77, WW_RPC_RESULTS_CALLER), 0);
+    uint32_t q = ww_sr_u32(next_call(IMPORTED(4), 77, 0), 0);
     raw_call(&r, 11, PROMISED(10, 0), M_ECHO, 5, NO_DESC); /* pipelined all the same */
-    uint32_t c = ww_sr_u32(next_call(PROMISED(q, 0), 5, WW_RPC_RESULTS_CALLER), 0);
+    uint32_t c = ww_sr_u32(next_call(PROMISED(q, 0), 5, 0), 0);
     raw_return(&r, q, 8, HOSTED(9));
     struct desc d = expect_results(&r, 10, 8);
     assert_int_equal(d.kind, WW_RPC_DESC_RECEIVER_HOSTED);
     assert_int_equal(d.id, 9);
     expect_finish(&r, q, false);
     raw_call(&r, 12, PROMISED(10, 0), M_ECHO, 6, NO_DESC); /* as described in the Return */
-    uint32_t c2 = ww_sr_u32(next_call(IMPORTED(9), 6, WW_RPC_RESULTS_CALLER), 0);
+    uint32_t c2 = ww_sr_u32(next_call(IMPORTED(9), 6, 0), 0);
     raw_return(&r, c, 1, NO_DESC);
     expect_results(&r, 11, 1);
     expect_finish(&r, c, false);
@@ -156,7 +156,7 @@ static void other_results_are_not_passed_back(void **state)
     ww_sb_set_u64(call, 1, TEST_IFACE);
     ww_pb_init_struct(ww_sb_ptr(call, 0), 1, 1);
     raw_send(&r);
-    uint32_t q = ww_sr_u32(next_call(IMPORTED(4), 0, WW_RPC_RESULTS_CALLER), 0);
+    uint32_t q = ww_sr_u32(next_call(IMPORTED(4), 0, 0), 0);
     raw_return(&r, q, 3, NO_DESC);
     expect_return(10, WW_RPC_RETURN_ELSEWHERE);
     expect_finish(&r, q, false);
@@ -177,7 +177,7 @@ static void canceled_before_forwarding(void **state)
     r.object->later = NULL;
     ww_rpc_call_forward_take(call, next);
     struct ww_sr sent = raw_next(&r, WW_RPC_CALL);
-    assert_int_equal(ww_sr_u16(sent, 3), WW_RPC_RESULTS_CALLER); /* nobody to take them */
+    assert_int_equal(ww_sr_u16(sent, 3), 0); /* nobody to take them */
     expect_finish(&r, ww_sr_u32(sent, 0), true);
     expect_return(10, WW_RPC_RETURN_CANCELED);
     raw_return_tag(&r, ww_sr_u32(sent, 0), WW_RPC_RETURN_CANCELED, 0);
@@ -552,6 +552,30 @@ static void never_pipelined(void **state)
     expect_release(&r, 9, 1);
 }
 
+/* The peer passes the result of its own call as a parameter, and forgets the call: the Return of ours, which
+ * gives that parameter back, is the end of both. */
+static void result_as_own_parameter(void **state)
+{
+    WW_UNUSED(state);
+    have_objects();
+    for (int tail = 0; tail < 2; tail++) {
+        r.s.conn->tail_calls = tail;
+        raw_call(&r, 10, IMPORTED(0), M_CALL, 77, YOUR_ANSWER(10));
+        uint32_t q = tail ? expect_tail(IMPORTED(4), 10, 77) : ww_sr_u32(next_call(IMPORTED(4), 77, 0), 0);
+        raw_next(&r, WW_RPC_RESOLVE);
+        raw_finish(&r, 10, true);
+        raw_silent(&r);
+        raw_return_releasing(&r, q, 1, NO_DESC);
+        if (!tail)
+            expect_return(10, WW_RPC_RETURN_CANCELED);
+        expect_finish(&r, q, false);
+        raw_silent(&r);
+        assert_int_equal(r.s.conn->questions.live, 0);
+        assert_int_equal(r.s.conn->answers.live, 0);
+        assert_int_equal(r.s.conn->exports.live, 1);
+    }
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -560,6 +584,6 @@ int main(void)
         T(cancel_crosses_both_returns), T(finish_is_not_cancel), T(taken_and_finished_early),
         T(taken_from_what_went_on), T(only_pipelined_on_what_went_on), T(taken_then_canceled_here),
         T(canceled_here_before_taken), T(canceled_here_but_used_there), T(for_pipeline),
-        T(for_pipeline_of_an_old_peer), T(only_pipelined), T(never_pipelined)};
+        T(for_pipeline_of_an_old_peer), T(only_pipelined), T(never_pipelined), T(result_as_own_parameter)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

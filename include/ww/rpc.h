@@ -46,6 +46,9 @@ struct ww_rpc_limits {
     /* Written but not pulled; 64 MiB. Above it new calls fail overloaded and the peer's are held back; twice
      * that: abort. */
     uint64_t outbound_bytes;
+    /* Kept for the peer until it says Finish: results with capabilities in them, and the promises of results
+     * that calls were pipelined on; 64 MiB. Above it calls fail overloaded. */
+    uint64_t kept_bytes;
     uint32_t segments;         /* of a message; 512 */
     uint32_t depth;            /* pointer nesting of a message, of which 3 lead to the parameters; 64 */
     uint32_t cap_table;        /* capabilities in one message; 4096 */

@@ -13,6 +13,18 @@ void ww_rpc_answer_uncharge(struct ww_rpc_call *call)
     call->a.bytes = 0;
 }
 
+ww_err ww_rpc_answer_keep(struct ww_rpc_call *call, uint64_t bytes)
+{
+    struct ww_rpc_conn *conn = call->a.conn;
+    uint64_t max = conn->vat->limits.kept_bytes;
+    if (bytes > max || conn->held_bytes > max - bytes)
+        return WW_EOVERLOADED;
+    WW_TRY(ww_budget_charge(conn->budget, WW_RES_BYTES, bytes));
+    call->a.held += bytes;
+    conn->held_bytes += bytes;
+    return 0;
+}
+
 void ww_rpc_answer_settle(struct ww_rpc_call *call)
 {
     struct ww_rpc_conn *conn = call->a.conn;
@@ -82,12 +94,9 @@ static ww_err results_send(struct ww_rpc_call *call, struct ww_rpc_conn *conn)
         err = WW_ELIMIT;
     uint64_t held = m->cap_count ? ww_msg_frame_bytes(m) : 0; /* until the peer says Finish */
     if (err == 0)
-        err = ww_budget_charge(conn->budget, WW_RES_BYTES, held);
-    if (err == 0) {
-        call->a.held = held;
-        conn->held_bytes += held;
+        err = ww_rpc_answer_keep(call, held);
+    if (err == 0)
         err = ww_rpc_out_msg(conn, m, call);
-    }
     if (err < 0) {
         conn->broken_exports.count = 0;
         ww_rpc_exports_release(conn, ids);

@@ -274,7 +274,7 @@ struct ww_rpc_call {
         uint32_t id;
         bool returned, finished, charged;
         uint64_t bytes; /* of parameters still held, charged */
-        uint64_t held;  /* of results kept for the peer's Finish, charged */
+        uint64_t held;  /* kept for the peer's Finish, charged: of results, and of promises of them */
         struct ww_rpc_ids exports;
     } a;
     uint32_t disembargo; /* SINK_DISEMBARGO: the id; a.conn says where */
@@ -559,6 +559,8 @@ void ww_rpc_answer_unpin(struct ww_rpc_call *call);
 void ww_rpc_answer_uncharge(struct ww_rpc_call *call);
 /* The peer will not ask for the results again: they are given back before its Finish. */
 void ww_rpc_answer_forget(struct ww_rpc_call *call);
+/* So many bytes more are kept until the peer's Finish. WW_EOVERLOADED, WW_EBUDGET. */
+WW_MUST_USE ww_err ww_rpc_answer_keep(struct ww_rpc_call *call, uint64_t bytes);
 /* All that the answer was charged with. */
 void ww_rpc_answer_settle(struct ww_rpc_call *call);
 

@@ -69,7 +69,10 @@ static ww_err pipe_add(
 {
     if (call->pipe_count >= WW_RPC_PIPES_MAX || len > UINT16_MAX)
         return WW_ELIMIT;
-    struct ww_rpc_pipe *pipe = ww_alloc(sizeof *pipe + len * sizeof *path);
+    size_t bytes = sizeof(struct ww_rpc_pipe) + len * sizeof *path;
+    if (call->a.conn)
+        WW_TRY(ww_rpc_answer_keep(call, bytes + sizeof(struct ww_cap)));
+    struct ww_rpc_pipe *pipe = ww_alloc(bytes);
     if (!pipe)
         return WW_ENOMEM;
     pipe->promise = ww_rpc_promise_new(call->vat, NULL);

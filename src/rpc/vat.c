@@ -11,6 +11,7 @@ static void limits_fill(struct ww_rpc_limits *l)
     l->traversal_words = or_default(l->traversal_words, UINT64_C(8) << 20);
     l->inbound_bytes = or_default(l->inbound_bytes, UINT64_C(64) << 20);
     l->outbound_bytes = or_default(l->outbound_bytes, UINT64_C(64) << 20);
+    l->kept_bytes = or_default(l->kept_bytes, UINT64_C(64) << 20);
     l->segments = (uint32_t)or_default(l->segments, 512);
     l->depth = (uint32_t)or_default(l->depth, 64);
     l->cap_table = (uint32_t)or_default(l->cap_table, 4096);

@@ -106,6 +106,48 @@ static void budget_of_exports(void **state)
     raw_finish(&r, 1, true);
 }
 
+/* A peer that never says Finish: results with capabilities are kept for it, others are not. */
+static void kept_results(void **state)
+{
+    WW_UNUSED(state);
+    have_object();
+    raw_call(&r, 1, IMPORTED(0), M_NEW, 0, NO_DESC);
+    expect_results(&r, 1, 0);
+    uint64_t each = r.s.conn->held_bytes;
+    assert_true(each > 0);
+    r.s.vat->limits.kept_bytes = 2 * each;
+    raw_call(&r, 2, IMPORTED(0), M_NEW, 0, NO_DESC);
+    expect_results(&r, 2, 0);
+    raw_call(&r, 3, IMPORTED(0), M_NEW, 0, NO_DESC);
+    expect_exception(&r, 3, WW_KIND_OVERLOADED);
+    raw_call(&r, 4, IMPORTED(0), M_ECHO, 5, NO_DESC);
+    expect_results(&r, 4, 5);
+    raw_finish(&r, 1, true);
+    raw_call(&r, 5, IMPORTED(0), M_NEW, 0, NO_DESC);
+    expect_results(&r, 5, 0);
+    assert_int_equal(r.s.conn->held_bytes, 2 * each);
+}
+
+/* Nor may it make us remember any number of results that are not there yet. */
+static void kept_promises(void **state)
+{
+    WW_UNUSED(state);
+    have_object();
+    raw_call(&r, 1, IMPORTED(0), M_LATER, 0, NO_DESC);
+    raw_call(&r, 2, PROMISED(1, 0), M_ECHO, 0, NO_DESC);
+    r.s.vat->limits.kept_bytes = 2 * r.s.conn->held_bytes;
+    raw_call(&r, 3, PROMISED(1, 1), M_ECHO, 0, NO_DESC);
+    raw_call(&r, 4, PROMISED(1, 0), M_ECHO, 0, NO_DESC); /* known already */
+    raw_silent(&r);
+    raw_call(&r, 5, PROMISED(1, 2), M_ECHO, 0, NO_DESC);
+    expect_exception(&r, 5, WW_KIND_OVERLOADED);
+    object_go(r.object);
+    expect_results(&r, 1, 1);
+    expect_exception(&r, 3, WW_KIND_FAILED); /* there is no capability */
+    expect_exception(&r, 2, WW_KIND_FAILED);
+    expect_exception(&r, 4, WW_KIND_FAILED);
+}
+
 /* Over the soft limit calls wait, in order, while everything else goes on. */
 static void inbound_soft(void **state)
 {
@@ -772,11 +814,12 @@ int main(void)
 #define R(name) cmocka_unit_test_setup_teardown(name, raw_up, raw_down)
 #define P(name) cmocka_unit_test_setup_teardown(name, pair_up, pair_down)
     const struct CMUnitTest tests[] = {R(too_many_answers), R(too_many_imports), R(budget_of_questions),
-        R(budget_of_exports), R(inbound_soft), R(inbound_hard), R(inbound_hard_with_question),
-        R(outbound_holds_calls), R(held_disembargo), R(message_size), R(deep_transform), R(wide_cap_table),
-        R(malformed_parameters), R(too_many_segments), R(deep_and_wide_parameters), R(too_many_questions),
-        R(too_many_exports), R(too_many_of_our_capabilities), R(too_many_embargoes), R(too_many_echoes),
-        R(replies_unread), R(chain_of_answers), P(queued_calls), P(outbound_and_questions), P(large_messages),
-        P(many_results), P(stream_order), P(stream_error), P(stream_window_ignored), P(stream_adapts)};
+        R(budget_of_exports), R(kept_results), R(kept_promises), R(inbound_soft), R(inbound_hard),
+        R(inbound_hard_with_question), R(outbound_holds_calls), R(held_disembargo), R(message_size),
+        R(deep_transform), R(wide_cap_table), R(malformed_parameters), R(too_many_segments),
+        R(deep_and_wide_parameters), R(too_many_questions), R(too_many_exports),
+        R(too_many_of_our_capabilities), R(too_many_embargoes), R(too_many_echoes), R(replies_unread),
+        R(chain_of_answers), P(queued_calls), P(outbound_and_questions), P(large_messages), P(many_results),
+        P(stream_order), P(stream_error), P(stream_window_ignored), P(stream_adapts)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -70,13 +70,28 @@ static const char *arg_name(const struct node *generic, struct type t)
     return full + len;
 }
 
-static const char *name_of(const struct inst *inst)
+static const struct bind *find_bind(const struct inst *env, uint64_t scope)
 {
-    const char *name = inst->n->name;
-    for (uint32_t i = 0; i < inst->bind_count; i++) {
-        for (uint32_t k = 0; k < inst->binds[i].count; k++)
-            name = textf("%s%s_%s", name, i + k ? "" : "_of", arg_name(inst->n, inst->binds[i].args[k]));
+    for (uint32_t i = 0; i < env->bind_count; i++) {
+        if (env->binds[i].scope == scope)
+            return &env->binds[i];
     }
+    return NULL;
+}
+
+/* The name with the arguments of `n` and of the scopes around it, outer ones first. Where a scope binds
+ * nothing, its parameters are named as what they are: else Outer(Data).Inner(T) and Outer(T).Inner(Data) were
+ * one. */
+static const char *name_args(const struct model *m, const struct inst *inst, const struct node *n)
+{
+    if (!n)
+        return textf("%s_of", inst->n->name);
+    const char *name = name_args(m, inst, n->iface ? n->iface : model_node(m, node_scope(n)));
+    const struct bind *b = find_bind(inst, n->id);
+    /* What a method has for parameters of its own is bound nowhere. */
+    uint32_t count = b ? b->count : n->iface ? 0 : ww_layout_node_parameters(n->s).count;
+    for (uint32_t k = 0; k < count; k++)
+        name = textf("%s_%s", name, b ? arg_name(inst->n, b->args[k]) : builtin_names[TYPE_ANY]);
     return name;
 }
 
@@ -120,7 +135,7 @@ static const struct inst *intern(const struct model *m, struct inst wanted)
     if (wanted.bind_count == 0 || wanted.depth > DEPTH_MAX || all->count >= INSTANCES_MAX)
         return plain(m, wanted.n);
     wanted.key = key_of(&wanted);
-    wanted.name = name_of(&wanted);
+    wanted.name = name_args(m, &wanted, wanted.n);
     for (const struct inst *i = all->first; i; i = i->next) {
         if (strcmp(i->key, wanted.key) == 0)
             return i;
@@ -146,15 +161,6 @@ const struct inst *inst_group(const struct model *m, uint64_t id, const struct i
 }
 
 /* ---- brands */
-
-static const struct bind *find_bind(const struct inst *env, uint64_t scope)
-{
-    for (uint32_t i = 0; i < env->bind_count; i++) {
-        if (env->binds[i].scope == scope)
-            return &env->binds[i];
-    }
-    return NULL;
-}
 
 static bool binds_something(const struct bind *b)
 {

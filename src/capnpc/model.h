@@ -42,6 +42,7 @@ struct node {
     const char *name;   /* in C, with prefix; NULL for what no requested file reaches */
     const char *schema; /* file.capnp:Outer.Inner, without directories */
     struct node *file;
+    const struct node *iface; /* of parameters and results that the compiler made: the method's interface */
     struct ww_lr annotations, children;
     struct ww_lr members; /* fields, enumerants, methods */
     struct ww_lr supers;  /* of interfaces */

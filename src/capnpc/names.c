@@ -54,8 +54,10 @@ static void name_method_struct(
     const struct model *m, struct node *iface, const char *method, uint64_t id, const char *what)
 {
     struct node *n = model_node(m, id);
-    if (n && !n->name && node_kind(n) == NODE_STRUCT && node_scope(n) == 0)
-        name_node(m, n, iface->file, textf("%s_%s_%s", iface->name, method, what));
+    if (!n || n->name || node_kind(n) != NODE_STRUCT || node_scope(n) != 0)
+        return;
+    n->iface = iface;
+    name_node(m, n, iface->file, textf("%s_%s_%s", iface->name, method, what));
 }
 
 static void name_members(const struct model *m, struct node *n)

@@ -1,4 +1,4 @@
-/* glue/uv_link.h — what the two files of ww/rpc_uv.h share. Nobody else includes it. */
+/* glue/uv_link.h — what the files of ww/rpc_uv.h share. Nobody else includes it. */
 #ifndef WW_GLUE_UV_LINK_H
 #define WW_GLUE_UV_LINK_H
 
@@ -67,10 +67,16 @@ WW_MUST_USE ww_err ww_uv_link_start(struct ww_uv_link *link, uv_stream_t *stream
 void ww_uv_link_break(struct ww_uv_link *link, int uv_status);
 /* Lets go of everything; frees now or when the loop allows it. */
 void ww_uv_link_release(struct ww_uv_link *link);
+/* After a turn: writes what it caused. A closed link goes when all is written; one whose peer does not read,
+ * or whose connection is not there yet, waits for a while. */
+void ww_uv_link_settle(struct ww_uv_link *link);
+/* Reads again, if the connection wants to. */
+void ww_uv_link_resume(struct ww_uv_link *link);
 void ww_uv_tick_arm(struct ww_rpc_uv *uv);
 void ww_uv_listener_retry(struct ww_rpc_uv_listener *listener);
 struct ww_rpc_uv_listener *ww_uv_listener_of(struct ww_list *node);
-/* One handle of `uv` is gone. */
+/* One link, one handle of `uv` is gone: `uv` may be, too. */
+void ww_uv_link_gone(struct ww_rpc_uv *uv);
 void ww_uv_handle_gone(struct ww_rpc_uv *uv);
 
 #endif

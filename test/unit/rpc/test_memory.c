@@ -1,41 +1,10 @@
 /* What memory is taken: by calls (none, once warm), by large messages (once their size), by idle connections.
  */
 #include "pair.h"
+#include "test/lib/alloc_count.h"
 
 static struct pair p;
 static int live;
-
-/* ---- counting */
-
-static struct {
-    size_t now, peak;
-    uint64_t calls;
-} mem;
-
-enum { PREFIX = 16 };
-
-static void *counting_resize(void *ctx, void *old, size_t size)
-{
-    WW_UNUSED(ctx);
-    uint8_t *base = old ? (uint8_t *)old - PREFIX : NULL;
-    size_t before = 0;
-    if (base)
-        memcpy(&before, base, sizeof before);
-    if (size == 0) {
-        mem.now -= before;
-        free(base);
-        return NULL;
-    }
-    mem.calls++;
-    base = realloc(base, size + PREFIX);
-    if (!base)
-        abort();
-    memcpy(base, &size, sizeof size);
-    mem.now += size - before;
-    if (mem.now > mem.peak)
-        mem.peak = mem.now;
-    return base + PREFIX;
-}
 
 static struct object *far;
 
@@ -312,8 +281,7 @@ static void idle_connections(void **state)
 
 int main(void)
 {
-    static const struct ww_allocator counting = {.resize = counting_resize};
-    ww_allocator_set(&counting);
+    alloc_count_start();
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {T(calls_allocate_nothing), T(large_parameters), T(large_results),
         T(large_results_pipelined), T(idle_connections)};

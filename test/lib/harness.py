@@ -228,6 +228,13 @@ def build_conversation_rust(scratch):
         return str(out / "debug/peer")
 
 
+def build_restore_go(scratch):
+    """The client of references in Go."""
+    folder = ROOT / "test/interop/restore/go"
+    schemas = [folder.parent / "restore.capnp", ROOT / "schema/ww/persist.capnp"]
+    return _build_go(scratch, "restore-go", folder, sorted(folder.glob("*")) + schemas, "peer")
+
+
 def install_js(scratch):
     """The js-libp2p peer with its packages, installed once a scratch folder; None without Node."""
     if _version("node", "--version") < (20, 0) or not shutil.which("npm"):

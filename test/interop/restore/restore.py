@@ -11,7 +11,7 @@ import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "lib"))
-from harness import Daemon, Tap, run  # noqa: E402
+from harness import Daemon, Tap, build_restore_go, run  # noqa: E402
 
 NOW = 1_000_000
 NOTHING = "the reference leads to nothing for this owner"
@@ -149,7 +149,7 @@ def theirs(ours, cxx, folder):
 
 def main(ours, cxx, scratch):
     tap = Tap()
-    clients = {"our": ours, "C++": cxx}
+    clients = {"our": ours, "C++": cxx, "Go": build_restore_go(scratch)}
     with tempfile.TemporaryDirectory(prefix="ww-restore-") as top:
         for name, client in clients.items():
             points = {"restored after kill -9, and the same object": survives, "tampered ones are refused": tampered,

@@ -298,6 +298,8 @@ static void says_what_is_wrong(void **state)
     SAYS("the list has no element 2", ww_dyn_put_list(l, 2, 1, &l, &diag));
     SAYS("Text is no struct", ww_dyn_put_struct(l, 1, &other, &diag));
     SAYS("found List(Text), expected a list of lists", ww_dyn_put_list(l, 1, 1, &l, &diag));
+    assert_ok(ww_msg_err(&m));
+    ww_msg_fini(&m);
     s = rig_build(&m, "Shape");
     assert_int_equal(ww_dyn_edit(s, rig_field(s.type, "box"), &other, &diag), WW_ESTATE);
     assert_string_equal(

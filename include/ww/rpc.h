@@ -6,7 +6,8 @@
  * simulator and in a fuzzer.
  *
  * Callbacks of the application run from ww_rpc_vat_run only, never inside another function of this header, so
- * an application may call anything from anywhere, ww_rpc_vat_run in a callback excepted.
+ * an application may call anything from anywhere, ww_rpc_vat_run in a callback excepted. A membrane's policy
+ * is the exception to both: it looks and decides, wherever something crosses.
  *
  * Ownership: what a `ret_` parameter or a `_new` gives is the caller's, to be given back with the matching
  * `_unref` or `_free`. Parameters are borrowed unless the name says `_take`. A NULL `struct ww_cap *` is the
@@ -438,8 +439,9 @@ struct ww_membrane_policy_ops {
         struct ww_cap *to, struct ww_cap **ret_to, const char **ret_reason);
     /* `cap`, not null and not wrapped by this membrane, is about to cross `way`: 0, and it is wrapped; an
      * error, and what carries it fails. *ret_cap, when set (a new reference), takes its place. It may make
-     * capabilities but complete nothing. A promise is asked about twice: now, also while the application asks
-     * for one of a result, and when it is known what it becomes. NULL: all are wrapped. */
+     * capabilities but complete nothing, and free no connection. A promise is asked about twice: now, also
+     * while the application asks for one of a result, and when it is known what it becomes. NULL: all are
+     * wrapped. */
     ww_err (*cap)(struct ww_membrane_policy *policy, enum ww_membrane_way way, struct ww_cap *cap,
         struct ww_cap **ret_cap);
     /* The membrane is gone. NULL allowed. */

@@ -136,6 +136,13 @@ ww_err ww_glue_listen(
             fd = listen_on(it->ai_family, it->ai_addr, it->ai_addrlen);
         freeaddrinfo(list);
     }
+    struct stat st;
+    if (fd == -EADDRINUSE && a->is_unix && lstat(a->un.sun_path, &st) == 0 && !S_ISSOCK(st.st_mode))
+        return ww_diag_set(reterr_diag, WW_EADDRINUSE,
+            "cannot listen on unix:%s: there is a file, or a folder, that is no socket: choose another path, "
+            "or "
+            "remove it",
+            a->un.sun_path);
     if (fd < 0)
         return sys_fail(reterr_diag, "cannot listen on", a, -fd);
     name_of(fd, a, ret_text);

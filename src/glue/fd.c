@@ -52,17 +52,30 @@ const char *ww_rpc_fd_listener_address(const struct ww_rpc_fd_listener *listener
 
 void ww_rpc_fd_listener_close(struct ww_rpc_fd_listener *l)
 {
+    struct ww_rpc_fd *fd = l->owner;
     ww_glue_unlisten(&l->addr);
     close(l->socket);
+    l->socket = -1;
     ww_cap_unref(l->config.bootstrap);
     ww_list_remove(&l->all);
-    l->owner->listener_count--;
-    ww_free(l);
+    fd->listener_count--;
+    if (fd->running) /* perhaps from within its own `accepted` */
+        ww_list_push_back(&fd->ended, &l->all);
+    else
+        ww_free(l);
+}
+
+static void ended_free(struct ww_rpc_fd *fd)
+{
+    struct ww_list *node;
+    while ((node = ww_list_pop_front(&fd->ended)))
+        ww_free(WW_LIST_ENTRY(node, struct ww_rpc_fd_listener, all));
 }
 
 static void accept_one(struct ww_rpc_fd_listener *l, int sock)
 {
     struct ww_rpc_conn_config config = l->config;
+    struct ww_cap *bootstrap = ww_cap_ref(config.bootstrap); /* `accepted` may close the listener */
     struct ww_rpc_conn *conn;
     ww_glue_nodelay(sock);
     if (l->accept && l->accept->accepted(l->accept, sock, &config) < 0)
@@ -70,11 +83,12 @@ static void accept_one(struct ww_rpc_fd_listener *l, int sock)
     else
         ww_ignore(ww_rpc_fd_attach_take(
             l->owner, sock, sock, &config, &conn)); /* no memory: the peer sees it close */
+    ww_cap_unref(bootstrap);
 }
 
 static void listener_accept(struct ww_rpc_fd_listener *l)
 {
-    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+    for (int i = 0; i < ACCEPTS_PER_TURN && l->socket >= 0; i++) {
         int sock = accept4(l->socket, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (sock >= 0) {
             l->backoff_ns = BACKOFF_MIN_NS;
@@ -106,6 +120,7 @@ ww_err ww_rpc_fd_new(const struct ww_rpc_limits *limits, struct ww_rpc_fd **ret_
     ww_list_init(&fd->dirty);
     ww_list_init(&fd->listeners);
     ww_list_init(&fd->closing);
+    ww_list_init(&fd->ended);
     ww_err err = pipe2(fd->stop, O_CLOEXEC | O_NONBLOCK) < 0 ? ww_errno_err(errno) : 0;
     if (err < 0) {
         ww_free(fd);
@@ -138,6 +153,7 @@ static void deliver(struct ww_rpc_fd *fd)
 /* Closed connections go when all is written, or can no longer be. */
 static void reap(struct ww_rpc_fd *fd, uint64_t now_ns)
 {
+    ended_free(fd);
     WW_LIST_FOR_SAFE(it, &fd->closing)
     {
         struct ww_fd_link *l = WW_LIST_ENTRY(it, struct ww_fd_link, all);
@@ -160,6 +176,7 @@ void ww_rpc_fd_free(struct ww_rpc_fd *fd)
     while (ww_rpc_vat_run(fd->vat, ww_glue_now(), 0)) {
     }
     ww_rpc_vat_free(fd->vat);
+    ended_free(fd);
     close(fd->stop[0]);
     close(fd->stop[1]);
     ww_free(fd->polls);
@@ -271,10 +288,12 @@ static bool serve(struct ww_rpc_fd *fd, size_t listeners, size_t count)
         if (p->revents && (p->events & POLLIN))
             ww_fd_link_read(l);
     }
+    fd->running = true;
     for (size_t i = 1; i < listeners; i++) {
         if (fd->polls[i].revents)
             listener_accept(fd->whose[i]);
     }
+    fd->running = false;
     return stopped;
 }
 

@@ -38,6 +38,7 @@ struct ww_rpc_fd_listener {
 struct ww_rpc_fd {
     struct ww_rpc_vat *vat;
     struct ww_list links, dirty, listeners, closing;
+    struct ww_list ended; /* listeners that were closed in a callback */
     size_t link_count, listener_count;
     int stop[2]; /* a pipe: ww_rpc_fd_stop works at any time */
     struct ww_rpc_vat_host host;

@@ -43,10 +43,12 @@ static ww_err accept_into(struct ww_rpc_uv_listener *listener, struct ww_uv_link
         status = uv_accept(&listener->handle.stream, l->stream);
     if (status < 0)
         return ww_errno_err(-status);
-    if (listener->accept)
-        WW_TRY(listener->accept->accepted(listener->accept, l->stream, &config));
-    WW_TRY(ww_uv_link_open(l, &config));
-    return own_start(l, listener->addr.is_unix);
+    struct ww_cap *bootstrap = ww_cap_ref(config.bootstrap); /* `accepted` may close the listener */
+    ww_err err = listener->accept ? listener->accept->accepted(listener->accept, l->stream, &config) : 0;
+    if (err == 0)
+        err = ww_uv_link_open(l, &config);
+    ww_cap_unref(bootstrap);
+    return err < 0 ? err : own_start(l, listener->addr.is_unix);
 }
 
 static void on_connection(uv_stream_t *server, int status)

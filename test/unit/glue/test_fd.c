@@ -461,6 +461,60 @@ static void bad_addresses(void **state)
     close_world();
 }
 
+/* What somebody else keeps there is never removed. */
+static void listens_on_no_file(void **state)
+{
+    WW_UNUSED(state);
+    char path[80];
+    open_world(NULL, false);
+    snprintf(path, sizeof path, "%s-file", w.path);
+    int file = open(path + 5, O_CREAT | O_EXCL | O_WRONLY, 0600);
+    assert_true(file >= 0);
+    close(file);
+    struct ww_diag diag = {0};
+    assert_int_equal(ww_rpc_fd_listen(w.fd, path, NULL, NULL, NULL, &diag), WW_EADDRINUSE);
+    assert_non_null(strstr(diag.text, path));
+    assert_non_null(strstr(diag.text, "no socket"));
+    assert_int_equal(access(path + 5, F_OK), 0);
+    unlink(path + 5);
+    close_world();
+}
+
+/* A server that wants one client alone. */
+static struct ww_rpc_fd_listener *single;
+
+static ww_err accept_one_only(struct ww_rpc_fd_accept *accept, int sock, struct ww_rpc_conn_config *io_config)
+{
+    WW_UNUSED(accept);
+    WW_UNUSED(sock);
+    WW_UNUSED(io_config);
+    assert_int_equal(ww_rpc_fd_turn(w.fd, 0), WW_ESTATE); /* not from within a callback */
+    ww_rpc_fd_listener_close(single);
+    return 0;
+}
+
+static void listener_closed_by_its_accept(void **state)
+{
+    WW_UNUSED(state);
+    struct ww_rpc_fd_accept accept = {accept_one_only};
+    open_world("127.0.0.1:0", false);
+    struct ww_cap *boot = object_new(ww_rpc_fd_vat(w.fd), &w.live, NULL);
+    struct ww_rpc_conn_config config = {.bootstrap = boot};
+    assert_ok(ww_rpc_fd_listen(w.fd, w.path, &config, &accept, &single, NULL));
+    ww_cap_unref(boot); /* the listener alone has it */
+    w.address = w.path;
+    int second = raw_dial(), third = raw_dial();
+    struct ww_cap *cap = NULL;
+    turns(3); /* the first of them is accepted */
+    assert_int_equal(ww_rpc_fd_count(w.fd), 1);
+    struct ww_diag diag = {0};
+    assert_int_equal(ww_rpc_fd_dial(w.fd, w.path, 1000, &cap, &diag), WW_ENOTFOUND);
+    close(second);
+    close(third);
+    turns(3);
+    close_world();
+}
+
 static void stale_socket_file(void **state)
 {
     WW_UNUSED(state);
@@ -632,6 +686,8 @@ int main(void)
         cmocka_unit_test(deadlines),
         cmocka_unit_test(bad_addresses),
         cmocka_unit_test(stale_socket_file),
+        cmocka_unit_test(listens_on_no_file),
+        cmocka_unit_test(listener_closed_by_its_accept),
         cmocka_unit_test(no_descriptors_left),
         cmocka_unit_test(thousand_connections),
         cmocka_unit_test(stopping),

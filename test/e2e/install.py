@@ -207,6 +207,17 @@ def main(build, scratch):
             assert len(names) > (5 if "uv" in lib else 50) and all(n.split("@")[0].startswith("ww_") for n in names), sorted(names)[:20]
     tap.check("the shared libraries export ww_ names only", exports)
 
+    def archives():
+        inside = {name: set(run(["ar", "t", prefix.lib / f"lib{name}.a"]).split()) for name in ("ww-capnp", "ww-capnp-uv")}
+        assert inside["ww-capnp-uv"] and not inside["ww-capnp-uv"] & inside["ww-capnp"], sorted(inside["ww-capnp-uv"])[:20]
+    tap.check("libww-capnp-uv.a holds nothing that libww-capnp.a has", archives)
+
+    def guide():
+        there, ours = prefix.prefix / "share" / "doc" / "ww-capnp", ROOT / "doc" / "capnp"
+        for page in ours.iterdir():
+            assert (there / page.name).read_bytes() == page.read_bytes(), page.name
+    tap.check("the guide to libww-capnp is installed", guide)
+
     def commands():
         for name in ("ww", "ww-peer", "capnpc-ww"):
             assert os.access(prefix.prefix / "bin" / name, os.X_OK), name

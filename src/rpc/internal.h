@@ -130,7 +130,7 @@ enum {
     CAP_CALLS_SENT = 1 << 1, /* promise: something went out through `via` */
     CAP_LOOPED =
         1 << 2, /* promise: resolved at birth; stands for a cap that came back to us through the peer */
-    CAP_KICKED = 1 << 3,   /* promise: on the vat's list */
+    CAP_KICKED = 1 << 3,   /* promise: new calls wait: it is on the vat's list, or its membrane moves it */
     CAP_MEMO = 1 << 4,     /* promise: listed in a call's pipes, which hold one reference */
     CAP_NULL_ = 1 << 5,    /* broken: stands for the null capability */
     CAP_DROPPING = 1 << 6, /* server: `drop` is to run */

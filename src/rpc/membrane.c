@@ -3,8 +3,9 @@
  * message is copied. A crossing, noted on the call, does the same to the results when they come.
  *
  * A promise is wrapped in a promise that takes calls by way of such an object. When the wrapped one resolves,
- * the outer one follows from the run queue: calls that were sent before are past the object by then, so
- * those sent after cannot overtake them. */
+ * the outer one follows from the run queue: calls that were sent before are past the object by then, and
+ * where it comes home, which is shorter, past the other object that takes them there. Calls sent after wait
+ * in the outer one until it does, and cannot overtake them. */
 #include "rpc/internal.h"
 
 struct ww_membrane {
@@ -26,6 +27,7 @@ struct wrapper {
     struct ww_cap *key;   /* what it is found by, while it is; `inner` keeps it */
     struct ww_rpc_waiter waiter;
     struct ww_rpc_task task;
+    uint32_t turns, home; /* of the run queue, since `outer` could follow; with a clear way home */
     uint8_t way;
 };
 
@@ -121,34 +123,59 @@ void ww_rpc_membrane_outer_gone(struct ww_cap *outer)
         w->outer = NULL;
 }
 
+/* Calls that passed the wrapper before may still be on their way to where the outer promise leads now. Those
+ * which wait in another promise that moves go on when it has; two may wait for each other. */
+static bool calls_behind(struct wrapper *w)
+{
+    struct ww_cap *inner = ww_rpc_cap_inner(w->inner);
+    struct wrapper *back = inner ? wrapper_of(inner) : NULL;
+    if (!back || back->membrane != w->membrane || back->way == w->way)
+        return false;
+    if (inner->flags & CAP_KICKED && w->turns < w->membrane->vat->limits.resolve_hops)
+        w->home = 0;
+    else
+        w->home++;
+    w->turns++;
+    return w->home < 2;
+}
+
 static void outer_follow(struct ww_rpc_task *task)
 {
     struct wrapper *w = WW_CONTAINER_OF(task, struct wrapper, task);
     struct ww_cap *outer = w->outer, *self = w->self, *to = NULL;
-    if (outer && !w->membrane->vat->freed) {
+    if (!w->membrane->vat->freed && !w->membrane->revoked && calls_behind(w)) {
+        ww_rpc_task_push(w->membrane->vat, task);
+        return;
+    }
+    outer->flags &= (uint8_t)~CAP_KICKED;
+    if (!w->membrane->vat->freed) {
         struct ww_rpc_exc *exc = w->membrane->revoked;
         ww_rpc_enter(outer->vat);
         struct ww_rpc_vat *vat = outer->vat;
         face_forget(w);
         w->outer = NULL;
         ww_err err = exc ? 0 : ww_membrane_pass(w->membrane, w->way, w->inner, &to);
+        if (err < 0)
+            exc = ww_rpc_exc_new(vat, err, WW_BYTES_LIT("the capability may not pass"));
         if (exc)
             ww_rpc_promise_reject(outer, exc);
-        else if (err < 0)
-            ww_rpc_promise_reject(outer, vat->exc_memory);
         else
             ww_rpc_promise_resolve(outer, to);
+        if (err < 0)
+            ww_rpc_exc_unref(exc);
         ww_cap_unref(to);
         ww_rpc_leave(vat);
     }
+    ww_cap_unref(outer);
     ww_cap_unref(self);
 }
 
 static void outer_follow_later(struct wrapper *w)
 {
-    if (!ww_list_empty(&w->task.node))
+    if (!ww_list_empty(&w->task.node) || w->outer->refs == 0) /* on its way already, or nobody has it */
         return;
     (void)ww_cap_ref(w->self);
+    ww_cap_ref(w->outer)->flags |= CAP_KICKED;
     ww_rpc_task_push(w->membrane->vat, &w->task);
 }
 

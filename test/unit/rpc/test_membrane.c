@@ -810,6 +810,82 @@ static void revoked_by_its_policy(void **state)
     assert_int_equal(inside->seen_count, 0);
 }
 
+/* The way home is shorter than the one across: what was sent while the promise moved must not be overtaken.
+ */
+static void order_on_the_way_home(void **state)
+{
+    WW_UNUSED(state);
+    struct ww_cap *promise, *out;
+    struct ww_cap_resolver *resolver;
+    struct outcome o[3];
+    assert_ok(ww_cap_new_promise(p.a.vat, &promise, &resolver));
+    assert_ok(ww_membrane_pass(border.m, WW_MEMBRANE_IN, promise, &out));
+    for (int i = 0; i < 3; i++)
+        outcome_init(&o[i], NULL);
+    ww_rpc_request_free(call_send(out, M_ECHO, 9, NULL, NULL)); /* cancelled: leaves nothing behind */
+    struct ww_rpc_request *a = call_send(out, M_ECHO, 1, NULL, &o[0]);
+    ww_cap_resolver_resolve(resolver, face);
+    struct ww_rpc_request *b = call_send(out, M_ECHO, 2, NULL, &o[1]);
+    while (ww_cap_state(out) == WW_CAP_PROMISE)
+        assert_true(ww_rpc_vat_run(p.a.vat, 1, 1));
+    assert_true(ww_cap_same(out, inside_cap));
+    struct ww_rpc_request *c = call_send(out, M_ECHO, 3, NULL, &o[2]);
+    ww_cap_unref(out); /* the calls go on without it */
+    ww_cap_unref(promise);
+    pair_settle(&p);
+    assert_int_equal(inside->seen_count, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(inside->seen[i], i + 1);
+        assert_int_equal(o[i].status, 0);
+    }
+    ww_rpc_request_free(a);
+    ww_rpc_request_free(b);
+    ww_rpc_request_free(c);
+}
+
+/* The same, and nobody but a call has the promise while it moves. */
+static void moves_for_a_call_alone(void **state)
+{
+    WW_UNUSED(state);
+    struct ww_cap *promise, *out;
+    struct ww_cap_resolver *resolver;
+    struct outcome o;
+    outcome_init(&o, NULL);
+    assert_ok(ww_cap_new_promise(p.a.vat, &promise, &resolver));
+    assert_ok(ww_membrane_pass(border.m, WW_MEMBRANE_IN, promise, &out));
+    ww_cap_resolver_resolve(resolver, face);
+    struct ww_rpc_request *q = call_send(out, M_ECHO, 1, NULL, &o);
+    ww_cap_unref(out);
+    ww_cap_unref(promise);
+    pair_settle(&p);
+    assert_int_equal(o.status, 0);
+    assert_int_equal(inside->seen_count, 1);
+    ww_rpc_request_free(q);
+}
+
+/* A promise passed, and what it became may not: whoever calls it is told so. */
+static void promise_is_refused_later(void **state)
+{
+    WW_UNUSED(state);
+    struct ww_cap *promise, *out;
+    struct ww_cap_resolver *resolver;
+    struct outcome o;
+    outcome_init(&o, NULL);
+    assert_ok(ww_cap_new_promise(p.a.vat, &promise, &resolver));
+    assert_ok(ww_membrane_pass(border.m, WW_MEMBRANE_OUT, promise, &out));
+    border.deny_caps = true;
+    ww_cap_resolver_resolve(resolver, inside_cap);
+    pair_settle(&p);
+    assert_int_equal(ww_cap_state(out), WW_CAP_BROKEN);
+    struct ww_rpc_request *q = call_send(out, M_ECHO, 1, NULL, &o);
+    pair_settle(&p);
+    assert_int_equal(o.status, WW_EFAILED);
+    assert_string_equal(o.reason, "the capability may not pass");
+    ww_rpc_request_free(q);
+    ww_cap_unref(out);
+    ww_cap_unref(promise);
+}
+
 /* ---- memory */
 
 static void idle_done(struct ww_rpc_wait *wait, struct ww_rpc_request *request)
@@ -866,6 +942,7 @@ int main(void)
         T(promise_crosses), T(promise_comes_home), T(dropped_promise), T(remote), T(remote_in_one_trip),
         T(remote_leads_home), T(forwarded_and_pipelined), T(streams_cross), T(revoked),
         T(revoked_while_running), T(revoked_in_a_stream), T(revoked_while_forwarded), T(revoked_releases),
-        T(revoked_remote), T(revoked_by_its_policy), cmocka_unit_test(out_of_memory)};
+        T(revoked_remote), T(revoked_by_its_policy), T(order_on_the_way_home), T(moves_for_a_call_alone),
+        T(promise_is_refused_later), cmocka_unit_test(out_of_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

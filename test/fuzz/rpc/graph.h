@@ -35,7 +35,9 @@ enum {
     CAPS = 4,  /* in one message; the last is in a nested struct */
     PATHS = 6, /* that are pipelined on: those, one to a struct and one to nothing */
     OBJECTS = 256,
-    NODES = 4096,
+    NODES = 16384,
+    MEMBRANES = 2, /* of each vat */
+    CROSSINGS = 8, /* that a capability has behind it */
     RECORDS = 1024,
     REFS = 4096,
     BEHAVIOUR = 7,
@@ -48,7 +50,7 @@ struct vat;
 
 /* ---- the shadow graph */
 
-enum node_kind { N_NULL, N_OBJECT, N_PROMISE, N_RESULT, N_BROKEN, N_ANY };
+enum node_kind { N_NULL, N_OBJECT, N_PROMISE, N_RESULT, N_BROKEN, N_ANY, N_CROSSED };
 
 /* What a reference stands for, and the links that it crossed on its way here. */
 struct shadow {
@@ -57,7 +59,7 @@ struct shadow {
 
 struct node {
     enum node_kind kind;
-    int at;    /* the object, the call, or the number in the reason */
+    int at;    /* the object, the call, the crossing, or the number in the reason */
     int index; /* N_RESULT: which */
     enum { P_OPEN, P_RESOLVED, P_REJECTED } state;
     struct shadow to;
@@ -70,9 +72,15 @@ struct end {
     enum end_kind kind;
     int at; /* the object, or the number in the reason */
     uint32_t links;
-    bool shaky;    /* may be broken just as well */
-    bool veiled;   /* a result of a call whose outcome nobody is told */
-    bool unknown;  /* a result: if it is none, the callee may have forgotten the call by then */
+    bool shaky;   /* may be broken just as well */
+    bool veiled;  /* a result of a call whose outcome nobody is told */
+    bool unknown; /* a result: if it is none, the callee may have forgotten the call by then */
+    bool folded;  /* it crossed a membrane and came back, or again: over links the way may be the long one */
+    bool detour;  /* a policy leads elsewhere */
+    bool lost;    /* too many borders to keep count */
+    uint16_t crossed; /* membranes on the way */
+    uint8_t depth;    /* and what is left of them: membrane * 2 + way, the one around the object first */
+    uint8_t stack[CROSSINGS];
     uint8_t blind; /* vats, a bit each, that may not be told: of a tail call only the caller is */
 };
 
@@ -84,6 +92,8 @@ struct record {
     enum rec_state state;
     uint8_t vat; /* who called */
     bool stream, canceled, done, no_wait, alien, given_up, pipe_only;
+    bool barred;      /* a membrane on its way had been revoked when it was sent */
+    uint8_t diverted; /* 1 + the membrane whose policy sent it elsewhere */
     unsigned cancels_told;
     struct shadow target, params[CAPS], results[CAPS], early;
     bool has_early;
@@ -134,6 +144,19 @@ struct held {
     struct ref early; /* what set_pipeline promised */
 };
 
+/* What a membrane's policy does with some of the calls, and with all others not. */
+enum mood { MOOD_PASS, MOOD_REFUSE, MOOD_DETOUR };
+
+struct border {
+    struct ww_membrane_policy policy;
+    struct world *world;
+    struct ww_membrane *membrane;
+    enum mood mood;
+    struct ref detour; /* an object */
+    int detour_id;
+    bool dropped;
+};
+
 struct watch {
     struct ww_cap_watch watch;
     struct vat *vat;
@@ -152,6 +175,7 @@ struct vat {
     struct ww_cap_resolver *resolver[PROMISES];
     struct watch watch[WATCHES];
     struct ref boot;
+    uint16_t boot_node; /* without the membrane around it */
     struct ww_rpc_stream stream;
     bool has_stream, finishing;
 };
@@ -211,10 +235,14 @@ struct world {
     struct record record[RECORDS];
     struct ref_state ref[REFS];
     unsigned objects, nodes, records, refs, texts;
-    uint32_t dead;     /* links that were cut */
-    bool evil, looped; /* a malicious vat takes part; promises lead in a circle */
-    bool tails;        /* connections know tail calls */
-    bool boot_shared;  /* a bootstrap capability leads to somebody else: connections hold that to the end */
+    uint32_t dead; /* links that were cut */
+    struct border membrane[VATS * MEMBRANES];
+    uint16_t revoked;                              /* a bit each */
+    bool borders;                                  /* vats use them */
+    unsigned crossings, refusals, detours, barred; /* calls that had to do with them */
+    bool evil, looped;                             /* a malicious vat takes part; promises lead in a circle */
+    bool tails;                                    /* connections know tail calls */
+    bool boot_shared; /* a bootstrap capability leads to somebody else: connections hold that to the end */
     bool ending;
     bool verbose;
     uint64_t random, now_ns;
@@ -234,7 +262,8 @@ struct step {
 /* graph_world.c */
 struct graph_stats {
     unsigned calls, delivered, loops;
-    unsigned messages[16]; /* between good vats, by kind */
+    unsigned crossings, refusals, detours, barred; /* calls across membranes, and what became of some */
+    unsigned messages[16];                         /* between good vats, by kind */
     size_t allocations;
 };
 /* Runs a script; a finding goes to graph_fail. `fail_at` 0: memory never runs out; `sticky`: nor comes back.
@@ -278,14 +307,13 @@ enum {
     TEXT_NULL = -1,
     TEXT_NO_BOOTSTRAP = -2,
     TEXT_NO_CAP = -3,
-    TEXT_UNRESOLVED = -4
+    TEXT_UNRESOLVED = -4,
+    TEXT_REFUSED = -5
 }; /* not by the applications */
 uint16_t node_new(struct world *w, enum node_kind kind, int at, int index);
 int ref_new(struct world *w);
 int record_new(struct world *w, struct vat *vat, struct ref *target);
 struct shadow result_shadow(struct world *w, int record, int index);
-struct end shadow_end(struct world *w, struct shadow s);
-bool end_excused(const struct world *w, struct end end);
 /* A call was delivered to `object`; NULL for one that none of ours sent. */
 struct record *model_deliver(struct world *w, struct object *object, uint64_t nonce);
 void model_param(struct world *w, struct record *r, int index, struct ww_cap *cap, struct vat *vat);
@@ -296,9 +324,33 @@ void model_drop(struct world *w, struct object *object);
 /* What can be said of a capability at any time, and when nothing moves any more. */
 void model_cap(struct world *w, struct vat *vat, const struct ref *ref, bool quiet);
 void model_final(struct world *w);
+void reason_format(int text, char out[32]);
+
+/* graph_walk.c */
+struct end shadow_end(struct world *w, struct shadow s);
+/* Where a call goes: policies are asked for it. */
+struct end record_end(struct world *w, const struct record *r);
+bool end_excused(const struct world *w, struct end end);
+/* A membrane that is surely in the way was revoked. */
+bool end_revoked(const struct world *w, const struct end *end);
+/* On the other side of a membrane; a parameter, on the side of the callee. */
+struct shadow shadow_cross(struct world *w, struct shadow s, uint8_t crossing);
+struct shadow param_shadow(struct world *w, const struct record *r, int index);
 /* Do calls have each other's results among their own? Each side waits for the other's Finish then. */
 bool model_circular(struct world *w);
-void reason_format(int text, char out[32]);
+
+/* graph_membrane.c */
+void membranes_init(struct world *w, uint8_t how);
+/* What the policy does with this call. */
+enum mood membrane_mood(const struct world *w, unsigned membrane, uint64_t nonce);
+/* 1 + the membrane that leads calls to this object, or 0. */
+uint8_t membrane_of_detour(const struct world *w, int object);
+/* Takes the reference to one side and gives the one to the other; `how` chooses the membrane and the way. */
+bool membrane_pass(struct vat *vat, uint8_t how, struct ref *ref);
+void membrane_step(struct vat *vat, const uint8_t *arg);
+void membranes_check(struct world *w, struct vat *vat);
+void membranes_release(struct world *w);
+void membranes_dropped(struct world *w);
 
 /* graph_app.c */
 void app_step(struct world *w, const struct step *step);
@@ -323,6 +375,8 @@ void app_bootstrap(struct vat *vat, uint8_t which, struct ref *ret_ref);
 bool app_pipeline(struct vat *vat, struct request *request, uint8_t which, struct ref *ret_ref);
 void app_caps(struct vat *vat, struct ww_sb sb, const uint8_t *how, unsigned count, const struct ref *given,
     struct shadow *ret_shadows);
+/* The request leaves now. */
+void app_sent(struct world *w, struct record *r);
 struct ww_rpc_request *app_request(struct vat *vat, struct ref *target, const uint8_t *how, unsigned count,
     const uint8_t behaviour[BEHAVIOUR], const struct ref *given, int *ret_record);
 

@@ -42,6 +42,7 @@ static void request_send(struct request *slot)
     slot->unsent = false;
     slot->wait.done = done;
     r->seq = ++w->ref[r->ref].sent;
+    app_sent(w, r);
     ww_rpc_request_send(slot->request, &slot->wait);
 }
 
@@ -141,7 +142,7 @@ static void op_resolve(struct vat *vat, const uint8_t *arg)
     if (!loop || (arg[2] % 8 == 1 && w->vats > 1)) {
         n->state = P_RESOLVED;
         w->looped |= loop;
-        w->boot_shared |= p->shadow.node == vat->boot.shadow.node;
+        w->boot_shared |= p->shadow.node == vat->boot_node;
         if (arg[2] & 16)
             ref_drop(p); /* the resolver alone may have it by now */
         ww_cap_resolver_resolve(resolver, to.cap);
@@ -284,7 +285,10 @@ void app_step(struct world *w, const struct step *step)
         op_resolve(vat, step->arg);
         break;
     default:
-        op_take(vat, step->arg);
+        if (w->borders && step->arg[5] & 1)
+            membrane_step(vat, step->arg);
+        else
+            op_take(vat, step->arg);
     }
 }
 

@@ -144,6 +144,8 @@ struct ref app_pick(struct vat *vat, uint8_t how, const struct ref *given)
         break;
     default:
         ref = ref_copy(&vat->hand[slot % HANDS]);
+        if (slot >= HANDS)
+            membrane_pass(vat, how % 16, &ref);
     }
     return ref;
 }
@@ -161,6 +163,12 @@ void app_caps(struct vat *vat, struct ww_sb sb, const uint8_t *how, unsigned cou
         ret_shadows[i] = ref.shadow;
         ref_drop(&ref);
     }
+}
+
+void app_sent(struct world *w, struct record *r)
+{
+    struct end end = record_end(w, r);
+    r->barred = (end.kind == END_OBJECT || end.kind == END_OPEN) && end_revoked(w, &end);
 }
 
 struct ww_rpc_request *app_request(struct vat *vat, struct ref *target, const uint8_t *how, unsigned count,
@@ -185,6 +193,7 @@ struct ww_rpc_request *app_request(struct vat *vat, struct ref *target, const ui
     app_caps(vat, sb, how, count, given, r->params);
     r->caps = (uint8_t)count;
     r->seq = ++w->ref[r->ref].sent; /* again, if it is sent later */
+    app_sent(w, r);
     *ret_record = at;
     graph_log(w, "    vat %u: call %d (%u of ref %d) with %u caps, behaviour %u", vat->id, at, r->seq, r->ref,
         count, behaviour[0] % 16u);

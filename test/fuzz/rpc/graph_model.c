@@ -49,156 +49,35 @@ struct shadow result_shadow(struct world *w, int record, int index)
 void reason_format(int text, char out[32])
 {
     static const char *const fixed[] = {"call on null client", "no bootstrap capability",
-        "the result is no capability", "promise dropped unresolved"};
+        "the result is no capability", "promise dropped unresolved", "refused"};
     if (text < 0)
         snprintf(out, 32, "%s", fixed[-text - 1]);
     else
         snprintf(out, 32, "reason %d", text);
 }
 
-static struct end walk(struct world *w, struct shadow s, unsigned *budget);
-
-/* A result that is not there yet is as open, or as broken, as what its call goes to. */
-static struct end undelivered(struct world *w, struct end target)
-{
-    switch (target.kind) {
-    case END_NULL:
-        target.kind = END_BROKEN;
-        target.at = -1;
-        break;
-    case END_OBJECT:
-        target.kind = END_OPEN;
-        target.shaky |= w->object[target.at].stream_broken;
-        break;
-    default:
-        break;
-    }
-    return target;
-}
-
-/* One step along a result: true when `*s` leads on, else `*e` is the end. */
-static bool through_result(
-    struct world *w, const struct node *n, struct shadow *s, struct end *e, unsigned *budget)
-{
-    const struct record *r = &w->record[n->at];
-    struct end target = walk(w, r->target, budget);
-    e->links |= target.links;
-    e->unknown = true;
-    e->veiled |= r->pipe_only;
-    if (w->tails && r->parent < 0)
-        e->blind |= (uint8_t) ~(1u << r->vat);
-    if (r->alien || target.kind == END_ANY) {
-        e->kind = END_ANY;
-        return false;
-    }
-    if (n->index == 0 && r->has_early) {
-        e->shaky |= r->state == R_FAILED;
-        *s = r->early;
-        return true;
-    }
-    switch (r->state) {
-    case R_SENT:
-        target = undelivered(w, target);
-        target.unknown = true;
-        target.veiled |= e->veiled;
-        target.blind |= e->blind;
-        target.links |= e->links;
-        target.shaky |= e->shaky;
-        *e = target;
-        return false;
-    case R_RUNNING:
-        e->kind = END_OPEN;
-        return false;
-    case R_FAILED:
-        e->kind = END_BROKEN;
-        e->at = r->text;
-        return false;
-    case R_FORWARDED:
-        *s = result_shadow(w, r->next, n->index);
-        return true;
-    case R_RETURNED:
-        break;
-    }
-    if (n->index < r->result_caps) {
-        *s = r->results[n->index];
-        return true;
-    }
-    bool structure = n->index == CAPS && r->result_caps == CAPS;
-    e->kind = structure ? END_BROKEN : END_NULL;
-    e->at = structure ? -3 : -1;
-    return false;
-}
-
-static struct end walk(struct world *w, struct shadow s, unsigned *budget)
-{
-    struct end e = {.kind = END_LOOP};
-    for (;;) {
-        if (*budget == 0) {
-            e.kind = END_LOOP;
-            return e;
-        }
-        --*budget;
-        e.links |= s.links;
-        const struct node *n = &w->node[s.node];
-        e.at = n->at;
-        switch (n->kind) {
-        case N_NULL:
-            e.kind = END_NULL;
-            return e;
-        case N_OBJECT:
-            e.kind = END_OBJECT;
-            e.shaky |= w->object[n->at].doubtful;
-            return e;
-        case N_BROKEN:
-            e.kind = END_BROKEN;
-            return e;
-        case N_ANY:
-            e.kind = END_ANY;
-            return e;
-        case N_PROMISE:
-            if (n->state == P_RESOLVED) {
-                s = n->to;
-                continue;
-            }
-            e.kind = n->state == P_REJECTED ? END_BROKEN : END_OPEN;
-            return e;
-        case N_RESULT:
-            if (through_result(w, n, &s, &e, budget))
-                continue;
-            return e;
-        }
-    }
-}
-
-struct end shadow_end(struct world *w, struct shadow s)
-{
-    unsigned budget = 3000;
-    return walk(w, s, &budget);
-}
-
-bool end_excused(const struct world *w, struct end end)
-{
-    return graph_alloc_refused() || w->looped || (end.links & w->dead) || end.shaky || end.kind == END_ANY ||
-        end.kind == END_LOOP;
-}
-
 /* A call that was forwarded is cancelled with the one that it is for. */
 static bool nobody_waits(struct world *w, const struct record *r)
 {
     for (; r->parent >= 0; r = &w->record[r->parent]) {
-        if (r->canceled || (shadow_end(w, r->target).links & w->dead))
+        struct end end = record_end(w, r);
+        if (r->canceled || (end.links & w->dead) || (end.crossed & w->revoked))
             return true;
     }
-    return r->canceled || r->alien || (shadow_end(w, r->target).links & w->dead);
+    struct end end = record_end(w, r);
+    return r->canceled || r->alien || (end.links & w->dead) || (end.crossed & w->revoked);
 }
 
 static void order_check(struct world *w, const struct record *r, const struct object *object)
 {
     struct ref_state *ref = &w->ref[r->ref];
+    struct end end = record_end(w, r);
+    if (end.detour)
+        return; /* to where others do not go */
     if (r->seq <= ref->seen)
         graph_fail(w, "order: call %u on a reference after %u", r->seq, ref->seen);
     ref->seen = r->seq;
-    if (ref->object >= 0 && ref->object != object->id && shadow_end(w, r->target).kind == END_OBJECT)
+    if (ref->object >= 0 && ref->object != object->id && end.kind == END_OBJECT)
         graph_fail(w, "identity: one reference reached object %d and object %d", ref->object, object->id);
     ref->object = object->id;
 }
@@ -217,9 +96,14 @@ struct record *model_deliver(struct world *w, struct object *object, uint64_t no
     struct record *r = &w->record[index];
     if (r->state != R_SENT)
         graph_fail(w, "once: call %u was delivered twice", index);
-    struct end end = shadow_end(w, r->target);
+    r->diverted = membrane_of_detour(w, object->id);
+    struct end end = record_end(w, r);
+    w->crossings += end.depth > 0;
+    w->detours += r->diverted > 0;
+    if (r->barred)
+        graph_fail(w, "membrane: call %u passed one that had been revoked", index);
     graph_log(w, "    call %u arrives at object %d", index, object->id);
-    if (end.kind == END_OBJECT ? end.at != object->id
+    if (end.kind == END_OBJECT ? end.at != object->id && !(end.detour && end.folded)
                                : end.kind != END_ANY && end.kind != END_LOOP && !end.shaky)
         graph_fail(w, "identity: call %u reached object %d, not %d (end %d)", index, object->id, end.at,
             (int)end.kind);
@@ -233,18 +117,16 @@ void model_param(struct world *w, struct record *r, int index, struct ww_cap *ca
 {
     if (r->alien)
         return;
-    struct ref ref = {cap, {0, 0}, 0};
-    if (index < r->caps)
-        ref.shadow = r->params[index];
-    ref.shadow.links |= (uint16_t)shadow_end(w, r->target).links;
+    struct ref ref = {cap, param_shadow(w, r, index), 0};
     model_cap(w, vat, &ref, false);
 }
 
 /* What the caller must be told. 0: success; 1: failure with `*ret_text`; 2: some failure; -1: nothing yet. */
 static int outcome(struct world *w, const struct record *r, int *ret_text, struct end *sum)
 {
-    struct end end = shadow_end(w, r->target);
+    struct end end = record_end(w, r);
     sum->links |= end.links;
+    sum->crossed |= end.crossed;
     sum->unknown |= end.unknown;
     if (end.kind == END_ANY || end.kind == END_LOOP)
         sum->kind = END_ANY;
@@ -289,8 +171,14 @@ void model_done(struct world *w, int record, ww_err status, const char *reason)
         return;
     char expected[32];
     reason_format(text, expected);
+    w->barred += r->barred;
+    if (status >= 0 && r->barred)
+        graph_fail(w, "membrane: call %d passed one that had been revoked", record);
+    if (status < 0 && (sum.crossed & w->revoked)) /* at any time, also when the callee was done */
+        return;
     if (status < 0 && (want == 2 || graph_alloc_refused() || w->looped || (sum.links & w->dead)))
         return;
+    w->refusals += text == TEXT_REFUSED;
     if (want == 1 && status == WW_EFAILED && strcmp(reason, expected) == 0)
         return;
     /* The answer is forgotten once its results turned out to have nothing that can be called. */
@@ -315,7 +203,7 @@ void model_canceled(struct world *w, struct record *r)
         graph_fail(w, "cancel: call %d was cancelled twice", record);
     if (r->state != R_RUNNING)
         graph_fail(w, "cancel: call %d was cancelled when it did not run", record);
-    if (!nobody_waits(w, r) && !r->alien && !end_excused(w, shadow_end(w, r->target)))
+    if (!nobody_waits(w, r) && !r->alien && !end_excused(w, record_end(w, r)))
         graph_fail(w, "cancel: call %d was cancelled by nobody", record);
 }
 
@@ -346,8 +234,9 @@ void model_drop(struct world *w, struct object *object)
 /* A capability that crossed no link, or one, is known by what it is when nothing moves any more. */
 static void home_check(struct world *w, struct vat *vat, const struct ref *ref, struct end end)
 {
-    bool one_way = (end.links & (end.links - 1)) == 0;
-    if (end.kind != END_OBJECT || !one_way || w->object[end.at].vat != vat->id || end_excused(w, end))
+    bool one_way = (end.links & (end.links - 1)) == 0 && !(end.crossed && end.links);
+    if (end.depth > 0 || end.kind != END_OBJECT || !one_way || w->object[end.at].vat != vat->id ||
+        end_excused(w, end))
         return;
     if (!ww_cap_server(ref->cap, &graph_object_ops))
         graph_fail(w, "identity: object %d is not known at home", end.at);
@@ -362,6 +251,8 @@ void model_cap(struct world *w, struct vat *vat, const struct ref *ref, bool qui
         int id = WW_CONTAINER_OF(server, struct object, server)->id;
         if (!end.shaky && (end.kind != END_OBJECT || end.at != id))
             graph_fail(w, "identity: a reference to %d (end %d) is object %d", end.at, (int)end.kind, id);
+        if (!end.shaky && end.depth > 0 && !end.folded)
+            graph_fail(w, "membrane: object %d is bare behind %u of them", id, end.depth);
     }
     enum ww_cap_state state = ww_cap_state(ref->cap);
     if (state == WW_CAP_NULL && end.kind != END_NULL && !excused)
@@ -388,7 +279,7 @@ static void record_final(struct world *w, int i)
         graph_fail(w, "test: call %d was not answered", i);
     if (r->state != R_SENT || nobody_waits(w, r))
         return;
-    struct end end = shadow_end(w, r->target);
+    struct end end = record_end(w, r);
     bool broken = end.kind == END_NULL || end.kind == END_BROKEN ||
         (end.kind == END_OBJECT && w->object[end.at].stream_broken);
     if (!broken && !end_excused(w, end))
@@ -399,52 +290,4 @@ void model_final(struct world *w)
 {
     for (unsigned i = 0; i < w->records; i++)
         record_final(w, (int)i);
-}
-
-/* ---- circles of results: each of some calls has a result of the next among its own */
-
-struct trail {
-    uint8_t seen[RECORDS]; /* 1: on the way, 2: done */
-    bool found;
-};
-
-static void trail_record(struct world *w, struct trail *t, int record);
-
-static void trail_shadow(struct world *w, struct trail *t, struct shadow s)
-{
-    for (int hops = 0; hops < 100 && !t->found; hops++) {
-        const struct node *n = &w->node[s.node];
-        if (n->kind == N_PROMISE && n->state == P_RESOLVED) {
-            s = n->to;
-        } else if (n->kind == N_RESULT) {
-            trail_record(w, t, n->at);
-            return;
-        } else {
-            return;
-        }
-    }
-}
-
-static void trail_record(struct world *w, struct trail *t, int record)
-{
-    const struct record *r = &w->record[record];
-    t->found |= t->seen[record] == 1;
-    if (t->seen[record])
-        return;
-    t->seen[record] = 1;
-    for (int i = 0; i < r->result_caps; i++)
-        trail_shadow(w, t, r->results[i]);
-    if (r->has_early)
-        trail_shadow(w, t, r->early);
-    if (r->state == R_FORWARDED)
-        trail_record(w, t, r->next);
-    t->seen[record] = 2;
-}
-
-bool model_circular(struct world *w)
-{
-    struct trail t = {0};
-    for (unsigned i = 0; i < w->records && !t.found; i++)
-        trail_record(w, &t, (int)i);
-    return t.found;
 }

@@ -33,10 +33,7 @@ static struct ref params_take(struct vat *vat, struct record *r, struct ww_sr sr
         struct ww_cap *cap = ww_pr_cap(cap_at(sr, i));
         model_param(vat->world, r, i, cap, vat);
         if ((unsigned)i == which % CAPS) {
-            given = (struct ref){ww_cap_ref(cap), r->params[i], ref_new(vat->world)};
-            if (i >= r->caps && !r->alien)
-                given.shadow = (struct shadow){0, 0};
-            given.shadow.links |= (uint16_t)shadow_end(vat->world, r->target).links;
+            given = (struct ref){ww_cap_ref(cap), param_shadow(vat->world, r, i), ref_new(vat->world)};
         }
     }
     return given;

@@ -46,6 +46,7 @@ static void quiet_check(struct world *w)
 {
     for (unsigned v = 0; v < w->vats; v++) {
         struct vat *vat = &w->vat[v];
+        membranes_check(w, vat);
         for (int i = 0; i < HANDS; i++) {
             if (vat->hand[i].id)
                 model_cap(w, vat, &vat->hand[i], true);
@@ -82,6 +83,7 @@ static void vat_init(struct world *w, unsigned v, uint8_t how)
         made = app_object(vat, &vat->boot);
     if (!made && how % 8 != 0)
         abort();
+    vat->boot_node = vat->boot.shadow.node;
 }
 
 static void link_init(struct world *w, int a, int b)
@@ -117,6 +119,8 @@ static void hands_fill(struct world *w)
         for (uint8_t i = 0; i < 3; i++)
             app_bootstrap(vat, i, &vat->hand[1 + i]);
         app_promise(vat, 1, &vat->hand[4]);
+        for (uint8_t i = 0; i < HANDS; i++)
+            membrane_pass(vat, (uint8_t)(i + v), &vat->hand[i]);
     }
 }
 
@@ -130,6 +134,7 @@ static void world_init(struct world *w, const uint8_t header[GRAPH_HEADER])
     w->vats = 2 + header[0] % (VATS - 1);
     for (unsigned v = 0; v < w->vats; v++)
         vat_init(w, v, (uint8_t)(header[1] + (header[2] >> v) * 3));
+    membranes_init(w, header[7]);
     for (unsigned v = 1; v < w->vats; v++)
         link_init(w, (int)((header[3] >> v) % v), (int)v);
     if (header[4] % 3 == 0)
@@ -210,6 +215,7 @@ static void world_free(struct world *w)
     }
     for (unsigned v = 0; v < w->vats; v++)
         ww_rpc_vat_free(w->vat[v].rpc);
+    membranes_dropped(w);
     for (unsigned i = 0; i < w->objects; i++) {
         if (w->object[i].made && !w->object[i].dropped)
             graph_fail(w, "life: object %u was never dropped", i);
@@ -237,6 +243,7 @@ static void world_end(struct world *w)
     quiet_check(w);
     model_final(w);
     app_let_go(w);
+    membranes_release(w);
     graph_settle(w);
     tables_check(w);
     world_free(w);
@@ -272,8 +279,13 @@ void graph_run(struct script script, size_t fail_at, bool sticky, bool verbose, 
     }
     world_end(w);
     if (ret_stats) {
-        *ret_stats =
-            (struct graph_stats){.calls = w->records, .loops = w->looped, .allocations = graph_alloc_count()};
+        *ret_stats = (struct graph_stats){.calls = w->records,
+            .loops = w->looped,
+            .crossings = w->crossings,
+            .refusals = w->refusals,
+            .detours = w->detours,
+            .barred = w->barred,
+            .allocations = graph_alloc_count()};
         for (unsigned i = 0; i < w->records; i++)
             ret_stats->delivered += w->record[i].state != R_SENT;
         memcpy(ret_stats->messages, w->messages, sizeof w->messages);

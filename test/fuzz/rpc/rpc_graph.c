@@ -27,7 +27,7 @@ enum {
 
 /* What a child tells, also when it dies. */
 static struct shared {
-    uint64_t seed, runs, calls, delivered, loops, messages[16];
+    uint64_t seed, runs, calls, delivered, loops, crossings, refusals, detours, barred, messages[16];
     size_t fail_at;
     bool sticky;
     char text[256];
@@ -62,6 +62,10 @@ static void run_once(
     shared->calls += ret_stats->calls;
     shared->delivered += ret_stats->delivered;
     shared->loops += ret_stats->loops;
+    shared->crossings += ret_stats->crossings;
+    shared->refusals += ret_stats->refusals;
+    shared->detours += ret_stats->detours;
+    shared->barred += ret_stats->barred;
     for (int i = 0; i < 16; i++)
         shared->messages[i] += ret_stats->messages[i];
 }
@@ -307,6 +311,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         printf(
             "%s%s %llu", i ? ", " : "", kinds[i].name, (unsigned long long)shared->messages[kinds[i].kind]);
-    printf("\n");
+    printf("\nacross membranes %llu, refused %llu, diverted %llu, after the end of one %llu\n",
+        (unsigned long long)shared->crossings, (unsigned long long)shared->refusals,
+        (unsigned long long)shared->detours, (unsigned long long)shared->barred);
     return status;
 }

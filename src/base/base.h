@@ -30,11 +30,11 @@ static inline void ww_ignore(ww_err err)
     WW_UNUSED(err);
 }
 
-/* Exported for libww-capnp-uv, as are ww_assert_fail and ww_errno_err. All three return NULL when memory is
- * out; ww_free takes NULL. Sizes of 0 are not allowed. */
-WW_API void *ww_alloc(size_t size) __attribute__((malloc, alloc_size(1)));
+/* All three return NULL when memory is out; ww_free takes NULL. Sizes of 0 are not allowed. Some are exported
+ * for libww-capnp-uv, as are ww_assert_fail and ww_errno_err; test/e2e/install.py has the list. */
+void *ww_alloc(size_t size) __attribute__((malloc, alloc_size(1)));
 WW_API void *ww_calloc(size_t count, size_t size) __attribute__((malloc, alloc_size(1, 2)));
-WW_API void *ww_realloc(void *old, size_t size) __attribute__((alloc_size(2)));
+void *ww_realloc(void *old, size_t size) __attribute__((alloc_size(2)));
 WW_API void ww_free(void *ptr);
 #define WW_NEW(type) ((type *)ww_calloc(1, sizeof(type)))
 

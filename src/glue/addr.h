@@ -31,11 +31,11 @@ WW_API void ww_glue_unlisten(const struct ww_glue_addr *addr);
 WW_MUST_USE ww_err ww_glue_connect(
     const struct ww_glue_addr *addr, uint64_t deadline_ns, int *ret_fd, struct ww_diag *reterr_diag);
 /* Answers go out at once. */
-WW_API void ww_glue_nodelay(int fd);
+void ww_glue_nodelay(int fd);
 
 /* The monotonic clock. */
-WW_API uint64_t ww_glue_now(void);
-WW_API uint64_t ww_glue_deadline(int timeout_ms); /* WW_NEVER for a negative one */
+uint64_t ww_glue_now(void);
+uint64_t ww_glue_deadline(int timeout_ms); /* WW_NEVER for a negative one */
 int ww_glue_poll_ms(uint64_t deadline_ns);        /* what is left of it, for poll(); rounded up */
 /* A vat whose tables a peer cannot guess. WW_ENOMEM. */
 struct ww_rpc_vat;

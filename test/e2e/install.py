@@ -5,6 +5,7 @@ link into programs of their own, manual pages and completions.
 usage: install.py BUILD SCRATCH   (TAP on stdout)"""
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 from harness import ROOT, Tap, run  # noqa: E402
 
 STRICT = ["-Wall", "-Wextra", "-Wundef", "-Werror", "-pedantic-errors", "-fsyntax-only"]
+
+# What libww-capnp exports and no header of ww/ declares: nobody else is to use it.
+FOR_UV = {"ww_assert_fail", "ww_calloc", "ww_errno_err", "ww_free", "ww_glue_addr_parse", "ww_glue_listen", "ww_glue_unlisten",
+    "ww_glue_vat_new"}
 
 MESSAGE_PROGRAM = r"""
 #include <stdio.h>
@@ -206,6 +211,16 @@ def main(build, scratch):
             names = [line.split()[-1] for line in run(["nm", "-D", "--defined-only", prefix.lib / lib]).splitlines()]
             assert len(names) > (5 if "uv" in lib else 50) and all(n.split("@")[0].startswith("ww_") for n in names), sorted(names)[:20]
     tap.check("the shared libraries export ww_ names only", exports)
+
+    def declared():
+        words = set()
+        for header in (prefix.prefix / "include" / "ww").rglob("*.h"):
+            words |= set(re.findall(r"\bww_\w+", header.read_text()))
+        names = {line.split()[-1].split("@")[0] for line in run(["nm", "-D", "--defined-only", prefix.lib / "libww-capnp.so"]).splitlines()}
+        wanted = set(run(["nm", "-D", "--undefined-only", prefix.lib / "libww-capnp-uv.so"]).split())
+        assert names - words == FOR_UV, sorted((names - words) ^ FOR_UV)
+        assert FOR_UV <= wanted, sorted(FOR_UV - wanted)
+    tap.check("libww-capnp exports what its headers declare, and the little more that libww-capnp-uv needs", declared)
 
     def archives():
         inside = {name: set(run(["ar", "t", prefix.lib / f"lib{name}.a"]).split()) for name in ("ww-capnp", "ww-capnp-uv")}

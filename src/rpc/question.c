@@ -147,6 +147,10 @@ void ww_rpc_question_send(struct ww_rpc_call *call, struct ww_cap *raw)
     ww_rpc_pipes_sent(call);
     if (call->tail && conn->open)
         ww_rpc_tail_sent(answer, call);
+    if (call->q.high && call->canceled) { /* on its way here, and there is no Return to wait for */
+        call->interest = false;
+        ww_rpc_question_check(call);
+    }
 }
 
 void ww_rpc_question_settled(struct ww_rpc_call *call)
@@ -183,7 +187,8 @@ void ww_rpc_question_check(struct ww_rpc_call *call)
         call->q.finished = true;
         call->q.returned |= call->q.high; /* nothing more will come */
         uint64_t keep_caps = call->q.returned && !call->q.high ? UINT64_C(1) << 32 : 0;
-        uint64_t cancel_early = UINT64_C(1) << 33; /* we send it only when no other call needs this one */
+        /* We send it only when no other call needs this one; but who cancelled this one may have meant it. */
+        uint64_t cancel_early = call->stays ? 0 : UINT64_C(1) << 33;
         ww_err err = 0;
         if (!call->q.unfinishable)
             err = ww_rpc_out_small(conn, WW_RPC_FINISH, call->q.id | keep_caps | cancel_early);

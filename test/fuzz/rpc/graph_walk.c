@@ -182,7 +182,7 @@ static struct end walk(struct world *w, struct shadow s, unsigned *budget)
     if (e->crossed & w->revoked)
         e->shaky =
             true; /* what crossed may be broken; calls that must not come are looked for by themselves */
-    if (e->lost)
+    if (e->lost && e->kind != END_LOOP)
         e->kind = END_ANY;
     return *e;
 }
@@ -255,9 +255,10 @@ struct shadow param_shadow(struct world *w, const struct record *r, int index)
     if (w->node[s.node].kind == N_NULL)
         return s;
     struct end own = shadow_end(w, s);
-    if (end.lost || (end.folded && (own.kind != END_OBJECT || own.crossed & end.crossed)))
+    bool unknown = end.lost || (w->borders && (end.kind == END_ANY || end.kind == END_LOOP));
+    if (unknown || (end.folded && (own.kind != END_OBJECT || own.crossed & end.crossed)))
         s.node = node_new(w, N_ANY, 0, 0);
-    for (unsigned i = end.depth; i-- > 0 && !end.lost;)
+    for (unsigned i = end.depth; i-- > 0 && !unknown;)
         s = shadow_cross(w, s, end.stack[i] ^ 1);
     s.links |= (uint16_t)end.links;
     return s;

@@ -517,6 +517,37 @@ static void only_pipelined(void **state)
     assert_int_equal(r.s.conn->answers.live, 0);
 }
 
+/* Its caller goes while it waits here, and counts on its being delivered: it is sent on, and finished, as
+ * there is no Return that could end it. */
+static void only_pipelined_and_left(void **state)
+{
+    WW_UNUSED(state);
+    have_objects();
+    struct ww_cap *p;
+    struct ww_cap_resolver *resolver;
+    assert_ok(ww_cap_new_promise(r.s.vat, &p, &resolver));
+    struct ww_rpc_request *q = call_send(r.object->kept, M_KEEP, 0, p, NULL);
+    struct desc d = desc_at(ww_pr_struct(ww_sr_ptr(raw_next(&r, WW_RPC_CALL), 1)), 0);
+    call_on(WW_RPC_HIGH_ID + 3, d.id, WW_RPC_RESULTS_CALLER, true);
+    ww_sb_set_u32(raw_begin(&r, WW_RPC_FINISH, 1, 0), 0, WW_RPC_HIGH_ID + 3);
+    raw_send(&r);
+    raw_silent(&r);
+    r.s.conn->tail_calls = false;
+    ww_cap_resolver_resolve(resolver, r.object->kept);
+    expect_resolve(&r, d.id);
+    struct ww_sr call = raw_next(&r, WW_RPC_CALL);
+    uint32_t qid = ww_sr_u32(call, 0);
+    assert_true(qid >= WW_RPC_HIGH_ID);
+    struct ww_sr finish = raw_next(&r, WW_RPC_FINISH);
+    assert_int_equal(ww_sr_u32(finish, 0), qid);
+    assert_false(ww_sr_bool(finish, 33)); /* it may not have been delivered, and shall be */
+    assert_int_equal(r.s.conn->high.live, 0);
+    ww_cap_unref(p);
+    ww_rpc_request_free(q);
+    raw_next(&r, WW_RPC_FINISH);
+    ww_rpc_conn_lost(r.s.conn, WW_ECLOSED);
+}
+
 static void never_pipelined(void **state)
 {
     WW_UNUSED(state);
@@ -584,6 +615,7 @@ int main(void)
         T(cancel_crosses_both_returns), T(finish_is_not_cancel), T(taken_and_finished_early),
         T(taken_from_what_went_on), T(only_pipelined_on_what_went_on), T(taken_then_canceled_here),
         T(canceled_here_before_taken), T(canceled_here_but_used_there), T(for_pipeline),
-        T(for_pipeline_of_an_old_peer), T(only_pipelined), T(never_pipelined), T(result_as_own_parameter)};
+        T(for_pipeline_of_an_old_peer), T(only_pipelined), T(only_pipelined_and_left), T(never_pipelined),
+        T(result_as_own_parameter)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -218,7 +218,8 @@ struct side {
 
 struct link {
     struct side side[2];
-    bool good; /* both are vats of ours */
+    bool good;   /* both are vats of ours */
+    bool packed; /* messages are, and come in any pieces; what they say is not looked at */
 };
 
 struct script {

@@ -28,6 +28,8 @@ static void frame_queue(struct world *w, struct link *link, int from, struct ww_
     else
         side->first = f;
     side->last = f;
+    if (link->packed)
+        return; /* pieces of messages */
     if (!(w->dead & 1u << (link - w->link)))
         wire_sent(w, side, bytes);
     evil_record(w, bytes);
@@ -40,7 +42,7 @@ void graph_pull(struct world *w, struct link *link, int from)
     while (side->conn && ww_rpc_conn_pull(side->conn, &view, 1)) {
         struct ww_bytes rest = view;
         while (rest.len > 0) {
-            size_t n = frame_bytes(rest);
+            size_t n = link->packed ? 1 + graph_random(&w->random) % rest.len : frame_bytes(rest);
             WW_ASSERT(n <= rest.len); /* a message lies in one piece */
             frame_queue(w, link, from, ww_bytes(rest.ptr, n));
             rest = ww_bytes(rest.ptr + n, rest.len - n);
@@ -92,7 +94,7 @@ bool graph_deliver(struct world *w, struct link *link, int from)
     bool dead = w->dead & 1u << (link - w->link);
     graph_pull(w, link, !from);
     if (to->conn && ww_rpc_conn_is_open(to->conn)) {
-        if (!dead)
+        if (!dead && !link->packed)
             wire_received(w, to, ww_bytes(f->data, f->len));
         ww_err err = ww_rpc_conn_feed(to->conn, ww_bytes(f->data, f->len));
         if (err < 0 && !dead && !graph_alloc_refused())

@@ -92,7 +92,7 @@ static bool through_result(
     e->veiled |= r->pipe_only;
     if (w->tails && r->parent < 0)
         e->blind |= (uint8_t) ~(1u << r->vat);
-    if (r->alien || target.kind == END_ANY) {
+    if (r->alien || target.kind == END_ANY || (r->diverted && target.folded)) {
         e->kind = END_ANY;
         return false;
     }
@@ -255,7 +255,8 @@ struct shadow param_shadow(struct world *w, const struct record *r, int index)
     if (w->node[s.node].kind == N_NULL)
         return s;
     struct end own = shadow_end(w, s);
-    bool unknown = end.lost || (w->borders && (end.kind == END_ANY || end.kind == END_LOOP));
+    bool unknown = end.lost || (r->diverted && end.folded) ||
+        (w->borders && (end.kind == END_ANY || end.kind == END_LOOP));
     if (unknown || (end.folded && (own.kind != END_OBJECT || own.crossed & end.crossed)))
         s.node = node_new(w, N_ANY, 0, 0);
     for (unsigned i = end.depth; i-- > 0 && !unknown;)

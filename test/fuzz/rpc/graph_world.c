@@ -90,6 +90,7 @@ static void link_init(struct world *w, int a, int b)
 {
     struct link *link = &w->link[w->links];
     link->good = b >= 0;
+    link->packed = link->good && (w->random >> (w->links * 3) & 7) == 7;
     for (int s = 0; s < 2; s++) {
         struct side *side = &link->side[s];
         side->link = link;
@@ -102,6 +103,7 @@ static void link_init(struct world *w, int a, int b)
             side->budget.max[WW_RES_BYTES] = 1 << 20;
         struct ww_rpc_conn_config config = {.bootstrap = side->vat->boot.cap,
             .budget = &side->budget,
+            .packed = link->packed,
             .tail_calls = link->good && (w->random >> w->links & 1)};
         side->wire = calloc(1, sizeof *side->wire);
         if (!side->wire || ww_rpc_conn_new(side->vat->rpc, &config, &side->conn) < 0)

@@ -235,6 +235,26 @@ def build_restore_go(scratch):
     return _build_go(scratch, "restore-go", folder, sorted(folder.glob("*")) + schemas, "peer")
 
 
+def install_conversation_python(scratch):
+    """The command of the Cap'n Proto peer in Python, with pycapnp in an environment of its own, made once a scratch folder;
+    None where it cannot be had: no venv, no package index in reach, no wheel for this machine."""
+    folder = ROOT / "test/interop/conversation/python"
+    with _locked(scratch, "conversation-python"):
+        out = pathlib.Path(scratch) / "conversation-python"
+        wanted = (folder / "requirements.txt").read_text() + sys.version
+        stamp = out / "stamp"
+        if not stamp.exists() or stamp.read_text() != wanted:
+            try:
+                run([sys.executable, "-m", "venv", "--clear", out], timeout=300)
+                run([out / "bin/pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "--no-deps",
+                     "--only-binary", ":all:", "-r", folder / "requirements.txt"], timeout=300)
+            except (RuntimeError, subprocess.TimeoutExpired) as failure:
+                print("\n".join("# " + line for line in str(failure).splitlines()[-8:]), flush=True)
+                return None
+            stamp.write_text(wanted)
+        return [str(out / "bin/python"), "-B", str(folder / "peer.py")]
+
+
 def install_js(scratch):
     """The js-libp2p peer with its packages, installed once a scratch folder; None without Node."""
     if _version("node", "--version") < (20, 0) or not shutil.which("npm"):

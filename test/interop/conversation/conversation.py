@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Our RPC opposite the C++, the Rust and the Go implementation: one list of conversations, every pairing, both roles, over unix and TCP
+"""Our RPC opposite the C++, the Rust, the Python and the Go implementation: one list of conversations, every pairing, both roles, over unix and TCP
 sockets, with a recorder between the two which says what went over the wire.
 
 usage: conversation.py OURS CXX SCRATCH [PAIRING[/CASE,CASE]...]   (TAP on stdout; CXX "" when it could not be built)
@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "lib"))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from harness import Tap, Daemon, build_conversation_go, build_conversation_rust  # noqa: E402
+from harness import Tap, Daemon, build_conversation_go, build_conversation_rust, install_conversation_python  # noqa: E402
 from recorder import Recorder, matches  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -221,6 +221,7 @@ def check_references(cases):
 
 ALL = ["ww>ww:unix", "ww>ww:packed", "ww>cxx:unix", "ww>cxx:tcp", "cxx>ww:unix", "cxx>ww:tcp",
        "ww>rust:unix", "ww>rust:tcp", "rust>ww:unix", "rust>ww:tcp",
+       "ww>py:unix", "ww>py:tcp", "py>ww:unix", "py>ww:tcp",
        "ww>go:unix", "ww>go:tcp", "ww>go:packed", "go>ww:unix", "go>ww:tcp", "go>ww:packed"]
 
 
@@ -234,6 +235,8 @@ def main(ours, cxx, scratch, only):
     if not only or any("rust" in spec for spec in only):
         rust = build_conversation_rust(scratch)
         peers["rust"] = [rust] if rust else None
+    if not only or any("py" in spec for spec in only):
+        peers["py"] = install_conversation_python(scratch)
     loop = Loop()
     with tempfile.TemporaryDirectory(prefix="ww-conv-") as sockets:
         def one(spec):

@@ -46,7 +46,9 @@ enum {
     WW_RPC_SPARE_MAX = 256 * 1024,  /* a spare */
     WW_RPC_SPARE_BYTES = 2 << 20,   /* all spares of a vat */
     WW_RPC_CHUNK_BYTES = 32 * 1024, /* of outgoing bytes */
-    WW_RPC_BIG_BYTES = 8 * 1024,    /* a message from here on is passed on, not copied */
+    WW_RPC_CHUNK_LEAST =
+        2 * 1024,                /* and what the first one of a connection is when many have output waiting */
+    WW_RPC_BIG_BYTES = 8 * 1024, /* a message from here on is passed on, not copied */
     WW_RPC_READ_BYTES = 64 * 1024,
     WW_RPC_REASON_MAX = 1024, /* of a peer's exception text; the rest is cut off */
 };
@@ -114,6 +116,7 @@ struct ww_rpc_vat {
     struct ww_list idle; /* calls that perhaps nobody waits for any more, by idle_node; counted */
     struct ww_list free_calls, free_caps;
     uint32_t free_call_count, free_cap_count, free_chunk_count;
+    uint32_t chunk_count; /* of WW_RPC_CHUNK_BYTES, in use or free */
     struct ww_rpc_chunk *free_chunks;
     struct ww_rpc_spare *spares; /* memory of large messages, for the next ones */
     size_t spare_bytes;

@@ -18,6 +18,7 @@ static void chunk_done(struct ww_rpc_conn *conn, struct ww_rpc_chunk *chunk)
     if (chunk->msg)
         ww_rpc_msg_recycle(vat, chunk->msg);
     if (chunk->capacity != WW_RPC_CHUNK_BYTES || vat->free_chunk_count >= WW_RPC_POOL_CHUNKS) {
+        vat->chunk_count -= chunk->capacity == WW_RPC_CHUNK_BYTES;
         ww_rpc_chunk_free(chunk);
         return;
     }
@@ -38,17 +39,27 @@ void ww_rpc_out_free(struct ww_rpc_conn *conn)
     conn->out_bytes = 0;
 }
 
+/* Many peers that do not read, with a few bytes for each, must not take a whole chunk for each. */
+static size_t capacity_for(const struct ww_rpc_conn *conn, size_t n)
+{
+    if (conn->vat->chunk_count >= WW_RPC_POOL_CHUNKS && !conn->out_last && n <= WW_RPC_CHUNK_LEAST)
+        return WW_RPC_CHUNK_LEAST;
+    return n > WW_RPC_CHUNK_BYTES ? n : WW_RPC_CHUNK_BYTES;
+}
+
 static struct ww_rpc_chunk *chunk_new(struct ww_rpc_conn *conn, size_t n)
 {
-    struct ww_rpc_chunk *chunk = conn->vat->free_chunks;
+    struct ww_rpc_vat *vat = conn->vat;
+    struct ww_rpc_chunk *chunk = vat->free_chunks;
     if (chunk && chunk->capacity >= n) {
-        conn->vat->free_chunks = chunk->next;
-        conn->vat->free_chunk_count--;
+        vat->free_chunks = chunk->next;
+        vat->free_chunk_count--;
     } else {
-        size_t capacity = n > WW_RPC_CHUNK_BYTES ? n : WW_RPC_CHUNK_BYTES;
+        size_t capacity = capacity_for(conn, n);
         chunk = ww_alloc(sizeof *chunk + capacity);
         if (!chunk)
             return NULL;
+        vat->chunk_count += capacity == WW_RPC_CHUNK_BYTES;
         chunk->capacity = capacity;
         chunk->bytes = chunk->data;
         chunk->call = NULL;

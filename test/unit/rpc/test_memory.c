@@ -271,7 +271,17 @@ static void idle_connections(void **state)
     size_t each = (mem.now - before) / (2 * CONNS);
     if (each > IDLE_BYTES)
         fail_msg("an idle connection takes %zu bytes", each);
+    static struct ww_rpc_request *waiting[CONNS]; /* for peers that do not read */
+    before = mem.now;
+    for (size_t i = 0; i < CONNS; i++)
+        waiting[i] = call_send(at[i].cap, M_ECHO, i, NULL, NULL);
+    ww_rpc_vat_run(p.a.vat, 1, 0);
+    each = (mem.now - before) / CONNS;
+    if (each > IDLE_BYTES)
+        fail_msg("a call that the peer does not read takes %zu bytes", each);
     for (size_t i = 0; i < CONNS; i++) {
+        assert_true(ww_rpc_conn_pending(at[i].a) > 0);
+        ww_rpc_request_free(waiting[i]);
         ww_cap_unref(at[i].cap);
         ww_rpc_conn_free(at[i].a);
         ww_rpc_conn_free(at[i].b);

@@ -218,12 +218,18 @@ def build_conversation_go(scratch):
 
 
 def build_conversation_rust(scratch):
-    """The Cap'n Proto peer in Rust; None without a toolchain that is new enough. Cargo says what is up to date."""
+    """The Cap'n Proto peer in Rust; None without a toolchain that is new enough, or where its packages cannot be had.
+    Cargo says what is up to date."""
     if _version("cargo", "--version") < (1, 85) or not shutil.which("capnp"):
         return None
     folder = ROOT / "test/interop/conversation/rust"
     with _locked(scratch, "conversation-rust"):
         out = pathlib.Path(scratch) / "conversation-rust"
+        try:
+            run(["cargo", "fetch", "--locked", "--quiet", "--manifest-path", folder / "Cargo.toml"], timeout=300)
+        except (RuntimeError, subprocess.TimeoutExpired) as failure:
+            print("\n".join("# " + line for line in str(failure).splitlines()[-8:]), flush=True)
+            return None
         run(["cargo", "build", "--locked", "--quiet", "--manifest-path", folder / "Cargo.toml", "--target-dir", out], timeout=900)
         return str(out / "debug/peer")
 

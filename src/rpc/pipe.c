@@ -94,6 +94,13 @@ static ww_err pipe_add(
     return 0;
 }
 
+/* Without memory for its way, a promise waits for the outcome; unless we shall not see that. */
+static void pipe_fails(struct ww_rpc_call *call, struct ww_cap *promise)
+{
+    if (call->tail || call->q.high)
+        ww_rpc_promise_reject(promise, call->vat->exc_memory);
+}
+
 /* Takes `cap` to the callers of `call`. */
 static ww_err pipe_cross(struct ww_rpc_call *call, struct ww_cap *cap, struct ww_cap **ret_cap)
 {
@@ -132,8 +139,10 @@ static ww_err pipe_across(struct ww_rpc_call *call, const uint16_t *path, size_t
         WW_TRY(pipe_add(call, path, len, &pipe));
         pipe->under = true;
         pipe->promise->promise.via = wire_new(call, pipe);
-        if (!pipe->promise->promise.via)
-            return WW_ENOMEM; /* it is settled with the outcome all the same */
+        if (!pipe->promise->promise.via) {
+            pipe_fails(call, pipe->promise);
+            return WW_ENOMEM;
+        }
     }
     return pipe_cross(call, ww_cap_ref(pipe->promise), ret_cap);
 }
@@ -180,8 +189,10 @@ static ww_err call_pipe(
         WW_TRY(pipe_add(call, path, len, &pipe));
         if (wired && !call->no_pipe) {
             pipe->promise->promise.via = wire_new(call, pipe);
-            if (!pipe->promise->promise.via)
-                return WW_ENOMEM; /* it is settled with the outcome all the same */
+            if (!pipe->promise->promise.via) {
+                pipe_fails(call, pipe->promise);
+                return WW_ENOMEM;
+            }
         }
     }
     *ret_cap = ww_cap_ref(pipe->promise);
@@ -219,8 +230,10 @@ static void pipes_across(struct ww_rpc_call *call)
         rest = at->next;
         struct ww_cap *p = at->promise, *to;
         if (p->promise.to || pipe_across(call, at->path, at->len, &to) < 0) {
-            at->next = call->pipes; /* without memory its calls wait for the outcome */
+            at->next = call->pipes;
             call->pipes = at;
+            if (!p->promise.to)
+                pipe_fails(call, p);
             continue;
         }
         (void)ww_cap_ref(p);
@@ -243,11 +256,11 @@ void ww_rpc_pipes_sent(struct ww_rpc_call *call)
     for (struct ww_rpc_pipe *at = call->pipes; at; at = at->next) {
         if (at->promise->promise.to || at->promise->promise.via)
             continue;
-        at->promise->promise.via = wire_new(call, at); /* without memory its calls wait for the outcome */
+        at->promise->promise.via = wire_new(call, at);
         if (at->promise->promise.via)
             ww_rpc_promise_kick(at->promise);
-        else if (call->tail) /* whose outcome we shall not see */
-            ww_rpc_promise_reject(at->promise, call->vat->exc_memory);
+        else
+            pipe_fails(call, at->promise);
     }
 }
 

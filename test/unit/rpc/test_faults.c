@@ -24,7 +24,7 @@ static void far_let_go(void)
     ww_cap_unref(far_cap);
 }
 
-enum { STEPS = 18, CANCELED = 12, FAILS = 9, FOR_PIPELINE = 16 };
+enum { STEPS = 20, CANCELED = 12, FAILS = 9, FOR_PIPELINE = 16, PROMISED_PIPELINE = 18 };
 
 /* What is different from one run of the scenario to the next. */
 enum {
@@ -40,7 +40,7 @@ enum {
 struct scene {
     struct pair p;
     unsigned variant;
-    struct ww_cap *late;
+    struct ww_cap *late, *later;
     struct ww_cap *boot, *made, *mine, *home, *promise;
     struct ww_cap_resolver *resolver;
     struct object *object;
@@ -67,7 +67,7 @@ static void try_send(
     }
     if (s->variant & HINTS && method != M_NEW && method != M_ECHO_CAP)
         ww_rpc_request_no_pipeline(r);
-    if (at == FOR_PIPELINE)
+    if (at == FOR_PIPELINE || at == PROMISED_PIPELINE)
         ww_rpc_request_send_for_pipeline(r);
     else
         ww_rpc_request_send(r, &s->outcome[at].wait);
@@ -112,6 +112,9 @@ static void act_one(struct scene *s)
     try_send(s, FOR_PIPELINE, s->boot, M_NEW, 0, NULL);
     try_pipeline(s->request[FOR_PIPELINE], &s->late);
     try_send(s, 17, s->late, M_ECHO, 17, NULL);
+    try_send(s, PROMISED_PIPELINE, s->promise, M_NEW, 0, NULL); /* pipelined on before it is sent */
+    try_pipeline(s->request[PROMISED_PIPELINE], &s->later);
+    try_send(s, 19, s->later, M_ECHO, 19, NULL);
 }
 
 static void act_two(struct scene *s)
@@ -151,6 +154,7 @@ static void act_three(struct scene *s)
     ww_cap_unref(s->promise);
     ww_cap_resolver_free(s->resolver);
     ww_cap_unref(s->late);
+    ww_cap_unref(s->later);
 }
 
 /* Moves one message, of the side that has one. False: nothing moves any more. */
@@ -236,7 +240,7 @@ static unsigned play(struct scene *s, unsigned cut)
 static void check_outcomes(struct scene *s, bool complete)
 {
     for (int i = 0; i < STEPS; i++) {
-        bool silent = i == CANCELED || i == FOR_PIPELINE;
+        bool silent = i == CANCELED || i == FOR_PIPELINE || i == PROMISED_PIPELINE;
         if (s->sent[i])
             assert_int_equal(s->outcome[i].count, !silent);
         if (complete && !silent)
@@ -327,6 +331,7 @@ static void starve_variant(unsigned variant)
         failed = alloc_track_failed();
         alloc_track_fail(0, false);
         failures += failed;
+        check_outcomes(&s, false);
         far_let_go();
         pair_fini(&s.p);
         assert_int_equal(live, 0);

@@ -114,7 +114,7 @@ struct ref {
 };
 
 struct ref_state {
-    uint32_t sent, seen;
+    uint32_t sent, seen[1 + VATS * MEMBRANES]; /* at the object, at those of policies */
     int object;
 };
 

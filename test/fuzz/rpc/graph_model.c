@@ -68,15 +68,21 @@ static bool nobody_waits(struct world *w, const struct record *r)
     return r->canceled || r->alien || (end.links & w->dead) || (end.crossed & w->revoked);
 }
 
+/* Order is promised among the calls on one reference that go to one object. A call that a policy sends
+ * elsewhere leaves the way of the others at the membrane: those may have far to go from there, or wait for a
+ * promise, and it does not, so it may arrive before them, but in order with others that went where it goes.
+ * That it was sent there is seen by where it arrives, also where nobody can say which membranes are on the
+ * way. */
 static void order_check(struct world *w, const struct record *r, const struct object *object)
 {
     struct ref_state *ref = &w->ref[r->ref];
     struct end end = record_end(w, r);
-    if (end.detour)
+    uint32_t *seen = &ref->seen[r->diverted];
+    if (r->seq <= *seen)
+        graph_fail(w, "order: call %u on a reference after %u", r->seq, *seen);
+    *seen = r->seq;
+    if (r->diverted)
         return; /* to where others do not go */
-    if (r->seq <= ref->seen)
-        graph_fail(w, "order: call %u on a reference after %u", r->seq, ref->seen);
-    ref->seen = r->seq;
     if (ref->object >= 0 && ref->object != object->id && end.kind == END_OBJECT)
         graph_fail(w, "identity: one reference reached object %d and object %d", ref->object, object->id);
     ref->object = object->id;
@@ -97,6 +103,8 @@ struct record *model_deliver(struct world *w, struct object *object, uint64_t no
     if (r->state != R_SENT)
         graph_fail(w, "once: call %u was delivered twice", index);
     r->diverted = membrane_of_detour(w, object->id);
+    if (r->diverted && membrane_mood(w, r->diverted - 1u, nonce) != MOOD_DETOUR)
+        graph_fail(w, "membrane: call %u was diverted, and no policy said so", index);
     struct end end = record_end(w, r);
     w->crossings += end.depth > 0;
     w->detours += r->diverted > 0;
